@@ -1,0 +1,236 @@
+//! Resolved settings: what the rest of the program reads, with nothing left to decide.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything `podrobin run` needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// At least one, each on a listener of its own.
+    pub targets: Vec<Target>,
+    pub admin: SocketAddr,
+    pub workers: NonZeroUsize,
+    pub kube: KubeAccess,
+    pub pod: OwnPod,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub retry: RetrySettings,
+    pub access_log: Option<LogFormat>,
+}
+
+/// One listener and where its requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub listen: SocketAddr,
+    pub source: Source,
+    pub policy: Policy,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Watch the EndpointSlices of a Service.
+    Service(ServiceRef),
+    /// A list that never changes.
+    Fixed(Vec<SocketAddr>),
+    /// EndpointSlice manifests in a file; `service` selects where the file holds several.
+    File {
+        path: PathBuf,
+        service: Option<FileSelector>,
+    },
+}
+
+/// `NAMESPACE/NAME[:PORT]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRef {
+    pub namespace: String,
+    pub name: String,
+    pub port: PortRef,
+}
+
+/// Which slices of a file: `[NAMESPACE/]NAME[:PORT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSelector {
+    pub namespace: Option<String>,
+    pub name: String,
+    pub port: PortRef,
+}
+
+/// Which port of the Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortRef {
+    /// The only one there is.
+    Only,
+    /// The Service port's name, which is also the slice port's name.
+    Name(String),
+    /// The Service port's number; its name is read from the Service object.
+    Number(u16),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    #[default]
+    RoundRobin,
+    Random,
+}
+
+/// How to reach the API server. In a pod, with both unset, the service account is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubeAccess {
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+}
+
+/// What is known of the pod this process runs in (Downward API).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnPod {
+    pub name: Option<String>,
+    pub namespace: Option<String>,
+    pub node: Option<String>,
+    pub zone: Option<String>,
+    pub ip: Option<IpAddr>,
+    pub family: FamilyChoice,
+}
+
+/// Which family of a dual-stack Service to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FamilyChoice {
+    /// The own pod's, where known; else IPv4 where the Service has any.
+    #[default]
+    Auto,
+    Ipv4,
+    Ipv6,
+}
+
+/// What one process takes on at most. Past each, the error table says what a client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head, and of a response's.
+    pub header_bytes: usize,
+    /// Fields of a request's head.
+    pub header_count: usize,
+    /// Client connections, all listeners together.
+    pub connections: usize,
+    /// Requests in flight, all listeners together.
+    pub requests: usize,
+    /// Requests waiting for an endpoint, per listener.
+    pub held: usize,
+    /// Idle connections kept to one pod, per worker.
+    pub idle_per_pod: usize,
+    /// Idle connections kept to all pods, per worker.
+    pub idle_total: usize,
+    /// Bytes of a request body kept so that it can be sent again.
+    pub replay_bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// From the first moment of a connection, or the first byte of a later request, to the end of its head.
+    pub header: Duration,
+    /// A client connection without a request.
+    pub client_idle: Duration,
+    /// An upstream connection without a request, until the pod says otherwise (`Keep-Alive: timeout=`).
+    pub upstream_idle: Duration,
+    /// From the request sent to the response's head; `None` waits for ever.
+    pub response: Option<Duration>,
+    /// From a request's head to the last byte of its response; `None` waits for ever.
+    pub request: Option<Duration>,
+    /// How long a request waits for an endpoint.
+    pub hold: Duration,
+    pub drain: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetrySettings {
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// Retries as a share of requests over ten seconds.
+    pub budget_ratio: f64,
+    /// Retries a second that are allowed whatever the traffic.
+    pub budget_floor: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 64 * 1024,
+            header_count: 100,
+            connections: 10_000,
+            requests: 10_000,
+            held: 4_096,
+            idle_per_pod: 256,
+            idle_total: 4_096,
+            replay_bytes: 64 * 1024,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            header: Duration::from_secs(10),
+            client_idle: Duration::from_secs(600),
+            upstream_idle: Duration::from_secs(4),
+            response: None,
+            request: None,
+            hold: Duration::from_secs(10),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            retries: 2,
+            budget_ratio: 0.2,
+            budget_floor: 3,
+        }
+    }
+}
+
+impl Policy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+        }
+    }
+}
+
+impl Target {
+    /// The name for logs, `/state` and metric labels: `shop/cart:http`, `file:PATH` or `fixed`.
+    pub fn name(&self) -> String {
+        match &self.source {
+            Source::Service(service) => service.to_string(),
+            Source::Fixed(_) => "fixed".to_owned(),
+            Source::File { path, .. } => format!("file:{}", path.display()),
+        }
+    }
+}
+
+impl std::fmt::Display for ServiceRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}{}", self.namespace, self.name, self.port)
+    }
+}
+
+impl std::fmt::Display for PortRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Only => Ok(()),
+            Self::Name(name) => write!(f, ":{name}"),
+            Self::Number(number) => write!(f, ":{number}"),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Every way a request can fail, in one table: what the client is told, what may be tried again, whom it blames.
+//!
+//! `docs/errors.md` shows the same table; a test holds the two against each other.
+
+use http::StatusCode;
+
+/// A kind of failure. The row of a kind is [`Kind::row`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    NoEndpoints,
+    ConnectFailed,
+    ConnectTimeout,
+    Reset,
+    ResponseTimeout,
+    RequestTimeout,
+    BrokenProtocol,
+    Overload,
+    BadRequest,
+    MethodNotAllowed,
+    ExpectationFailed,
+    HeaderTooLarge,
+    UnsupportedCoding,
+    ClientGone,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub kind: Kind,
+    /// The kind in plain words, as the docs' table has it.
+    pub name: &'static str,
+    pub status: StatusCode,
+    pub flag: Flag,
+    pub retry: Retry,
+    /// Whether it counts against the pod.
+    pub blames_pod: bool,
+}
+
+/// Short cause of a request's end, for metrics, logs and the `x-podrobin-error` header. Envoy's letters where Envoy
+/// has the same thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flag {
+    /// Nothing went wrong.
+    None,
+    /// No endpoint.
+    Uh,
+    /// Could not connect.
+    Uf,
+    /// The upstream connection ended early.
+    Uc,
+    /// The upstream took too long.
+    Ut,
+    /// The upstream broke its protocol.
+    Upe,
+    /// A limit of this process.
+    Uo,
+    /// The client broke its protocol.
+    Dpe,
+    /// The client left.
+    Dc,
+}
+
+/// When a request that failed so may be sent again, to another pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It was never sent.
+    AnyMethod,
+    /// It may have been processed.
+    Idempotent,
+    No,
+}
+
+impl Kind {
+    pub const ALL: [Self; 14] = [
+        Self::NoEndpoints,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::Reset,
+        Self::ResponseTimeout,
+        Self::RequestTimeout,
+        Self::BrokenProtocol,
+        Self::Overload,
+        Self::BadRequest,
+        Self::MethodNotAllowed,
+        Self::ExpectationFailed,
+        Self::HeaderTooLarge,
+        Self::UnsupportedCoding,
+        Self::ClientGone,
+    ];
+
+    /// The table.
+    pub const fn row(self) -> Row {
+        use StatusCode as S;
+        let (name, status, flag, retry, blames_pod) = match self {
+            Self::NoEndpoints => (
+                "no endpoints",
+                S::SERVICE_UNAVAILABLE,
+                Flag::Uh,
+                Retry::No,
+                false,
+            ),
+            Self::ConnectFailed => (
+                "connect refused or unreachable",
+                S::BAD_GATEWAY,
+                Flag::Uf,
+                Retry::AnyMethod,
+                true,
+            ),
+            Self::ConnectTimeout => (
+                "connect timeout",
+                S::GATEWAY_TIMEOUT,
+                Flag::Uf,
+                Retry::AnyMethod,
+                true,
+            ),
+            Self::Reset => (
+                "reset before response headers",
+                S::BAD_GATEWAY,
+                Flag::Uc,
+                Retry::Idempotent,
+                true,
+            ),
+            Self::ResponseTimeout => (
+                "response timeout",
+                S::GATEWAY_TIMEOUT,
+                Flag::Ut,
+                Retry::No,
+                true,
+            ),
+            Self::RequestTimeout => (
+                "request timeout",
+                S::GATEWAY_TIMEOUT,
+                Flag::Ut,
+                Retry::No,
+                false,
+            ),
+            Self::BrokenProtocol => (
+                "broken upstream protocol",
+                S::BAD_GATEWAY,
+                Flag::Upe,
+                Retry::No,
+                true,
+            ),
+            Self::Overload => (
+                "too many in flight or held",
+                S::SERVICE_UNAVAILABLE,
+                Flag::Uo,
+                Retry::No,
+                false,
+            ),
+            Self::BadRequest => ("bad request", S::BAD_REQUEST, Flag::Dpe, Retry::No, false),
+            Self::MethodNotAllowed => (
+                "CONNECT",
+                S::METHOD_NOT_ALLOWED,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::ExpectationFailed => (
+                "unknown expectation",
+                S::EXPECTATION_FAILED,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::HeaderTooLarge => (
+                "request head too large",
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::UnsupportedCoding => (
+                "unsupported transfer coding",
+                S::NOT_IMPLEMENTED,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::ClientGone => (
+                "client gone",
+                CLIENT_CLOSED_REQUEST,
+                Flag::Dc,
+                Retry::No,
+                false,
+            ),
+        };
+        Row {
+            kind: self,
+            name,
+            status,
+            flag,
+            retry,
+            blames_pod,
+        }
+    }
+}
+
+/// Never sent, only logged and counted: nginx's status for a client that left.
+const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
+impl Flag {
+    pub const ALL: [Self; 9] = [
+        Self::None,
+        Self::Uh,
+        Self::Uf,
+        Self::Uc,
+        Self::Ut,
+        Self::Upe,
+        Self::Uo,
+        Self::Dpe,
+        Self::Dc,
+    ];
+
+    /// The letters for logs, metrics and headers; `-` for none.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::Uh => "UH",
+            Self::Uf => "UF",
+            Self::Uc => "UC",
+            Self::Ut => "UT",
+            Self::Upe => "UPE",
+            Self::Uo => "UO",
+            Self::Dpe => "DPE",
+            Self::Dc => "DC",
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What membership tells everyone else: the endpoints of a target at one moment, and who gets traffic.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::balance::Picker;
+use crate::endpoint::Endpoint;
+use crate::stats::EndpointStats;
+
+/// An immutable list. Membership alone makes one; workers and admin read it.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up from 0, the empty snapshot before the first list.
+    pub version: u64,
+    /// Every endpoint known, used or not, sorted by identity.
+    pub members: Vec<Member>,
+    /// Chooses among the members that get traffic, by their index in `members`.
+    pub picker: Picker,
+    pub published: SystemTime,
+}
+
+/// An endpoint with what membership knows of it beyond the list.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub endpoint: Arc<Endpoint>,
+    pub health: Health,
+    /// Counted by workers, read at scrape time; lives as long as the identity does.
+    pub stats: Arc<EndpointStats>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Health {
+    /// Nothing is held against it.
+    Healthy,
+    /// Gets no traffic until then.
+    Ejected { until: SystemTime, reason: String },
+    /// Its ejection has passed: one request is let through, and its outcome decides.
+    Trial { reason: String },
+}
+
+impl Member {
+    /// Whether requests go there now (a pod on trial gets one at a time).
+    pub fn gets_traffic(&self) -> bool {
+        self.endpoint.is_used() && !matches!(self.health, Health::Ejected { .. })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+
+    /// One word for `/state` and metrics: the list's standing, or what health makes of it.
+    pub fn state(&self) -> &'static str {
+        match (&self.health, self.endpoint.is_used()) {
+            (Health::Ejected { .. }, true) => "ejected",
+            (Health::Trial { .. }, true) => "trial",
+            _ => self.endpoint.standing.as_str(),
+        }
+    }
+
+    pub const STATES: [&'static str; 7] = [
+        "ready",
+        "fallback",
+        "ejected",
+        "trial",
+        "terminating",
+        "not_ready",
+        "elsewhere",
+    ];
+}

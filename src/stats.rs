@@ -1,0 +1,233 @@
+//! Counters that workers write and admin reads at scrape time.
+//!
+//! Each worker has a shard of its own, so a count is one uncontended add; a reader sums the shards.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::error::Flag;
+
+/// Status classes 1xx to 5xx.
+pub const CLASSES: usize = 5;
+const FLAGS: usize = Flag::ALL.len();
+
+/// Counts of one endpoint, for as long as its identity lives.
+#[derive(Debug)]
+pub struct EndpointStats {
+    shards: Box<[CachePadded<EndpointShard>]>,
+    /// Set while membership counts failures against this endpoint: successes are news then.
+    suspect: std::sync::atomic::AtomicBool,
+}
+
+/// One worker's part of an endpoint's counts.
+#[derive(Debug, Default)]
+pub struct EndpointShard {
+    started: AtomicU64,
+    ended: AtomicU64,
+    answered: AtomicU64,
+    finished: [[AtomicU64; FLAGS]; CLASSES],
+}
+
+impl EndpointStats {
+    pub fn new(workers: usize) -> Self {
+        Self {
+            shards: (0..workers).map(|_| CachePadded::default()).collect(),
+            suspect: false.into(),
+        }
+    }
+
+    pub fn shard(&self, worker: usize) -> &EndpointShard {
+        &self.shards[worker]
+    }
+
+    pub fn suspect(&self) -> bool {
+        self.suspect.load(Relaxed)
+    }
+
+    pub fn set_suspect(&self, suspect: bool) {
+        self.suspect.store(suspect, Relaxed);
+    }
+
+    /// Attempts sent there.
+    pub fn attempts(&self) -> u64 {
+        self.sum(|shard| &shard.started)
+    }
+
+    /// Attempts that brought a response's head.
+    pub fn answered(&self) -> u64 {
+        self.sum(|shard| &shard.answered)
+    }
+
+    /// Attempts under way. Shards are read one after the other, so a busy moment may be off by a few.
+    pub fn in_flight(&self) -> u64 {
+        let ended = self.sum(|shard| &shard.ended);
+        self.attempts().saturating_sub(ended)
+    }
+
+    /// Requests that ended there, by status class (1 to 5) and flag.
+    pub fn finished(&self, class: usize, flag: Flag) -> u64 {
+        self.sum(|shard| &shard.finished[class - 1][flag as usize])
+    }
+
+    fn sum(&self, counter: impl Fn(&EndpointShard) -> &AtomicU64) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| counter(shard).load(Relaxed))
+            .sum()
+    }
+}
+
+impl EndpointShard {
+    pub fn start(&self) {
+        self.started.fetch_add(1, Relaxed);
+    }
+
+    pub fn end(&self) {
+        self.ended.fetch_add(1, Relaxed);
+    }
+
+    pub fn answer(&self) {
+        self.answered.fetch_add(1, Relaxed);
+    }
+
+    pub fn finish(&self, status: http::StatusCode, flag: Flag) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES);
+        self.finished[class - 1][flag as usize].fetch_add(1, Relaxed);
+    }
+}
+
+/// Counts of one target (a listener with its Service).
+#[derive(Debug)]
+pub struct TargetStats {
+    shards: Box<[CachePadded<TargetShard>]>,
+}
+
+/// One worker's part of a target's counts.
+#[derive(Debug, Default)]
+pub struct TargetShard {
+    /// Requests that ended without any pod, by status class and flag.
+    podless: [[AtomicU64; FLAGS]; CLASSES],
+    requests_started: AtomicU64,
+    requests_ended: AtomicU64,
+    held_started: AtomicU64,
+    held_ended: AtomicU64,
+    retries: AtomicU64,
+    retries_refused: AtomicU64,
+    facts_dropped: AtomicU64,
+    connections_opened: AtomicU64,
+    connections_closed: AtomicU64,
+    connections_refused: AtomicU64,
+    upstream_opened: AtomicU64,
+    upstream_closed: AtomicU64,
+    latency: LatencyShard,
+}
+
+/// Upper bounds of the latency histogram, in seconds.
+pub const LATENCY_BOUNDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+#[derive(Debug, Default)]
+struct LatencyShard {
+    /// One more than bounds: the last is +Inf.
+    buckets: [AtomicU64; LATENCY_BOUNDS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+/// A count of a target, by name: the field says what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    RequestStarted,
+    RequestEnded,
+    HeldStarted,
+    HeldEnded,
+    Retry,
+    /// A retry that the budget refused.
+    RetryRefused,
+    /// A fact for membership that found its queue full.
+    FactDropped,
+    ConnectionOpened,
+    ConnectionClosed,
+    /// A client connection past the limit.
+    ConnectionRefused,
+    UpstreamOpened,
+    UpstreamClosed,
+}
+
+impl TargetStats {
+    pub fn new(workers: usize) -> Self {
+        Self {
+            shards: (0..workers).map(|_| CachePadded::default()).collect(),
+        }
+    }
+
+    pub fn shard(&self, worker: usize) -> &TargetShard {
+        &self.shards[worker]
+    }
+
+    pub fn count(&self, count: Count) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard.counter(count).load(Relaxed))
+            .sum()
+    }
+
+    pub fn podless(&self, class: usize, flag: Flag) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard.podless[class - 1][flag as usize].load(Relaxed))
+            .sum()
+    }
+
+    /// Latency counts per bucket (not cumulative, the last is +Inf) and the sum in seconds.
+    pub fn latency(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], f64) {
+        let mut buckets = [0; LATENCY_BOUNDS.len() + 1];
+        let mut sum = 0;
+        for shard in &self.shards {
+            for (total, bucket) in buckets.iter_mut().zip(&shard.latency.buckets) {
+                *total += bucket.load(Relaxed);
+            }
+            sum += shard.latency.sum_micros.load(Relaxed);
+        }
+        (buckets, Duration::from_micros(sum).as_secs_f64())
+    }
+}
+
+impl TargetShard {
+    pub fn add(&self, count: Count) {
+        self.counter(count).fetch_add(1, Relaxed);
+    }
+
+    pub fn finish_podless(&self, status: http::StatusCode, flag: Flag) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES);
+        self.podless[class - 1][flag as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A request's time from its head to the last byte of its response.
+    pub fn observe_latency(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < seconds);
+        self.latency.buckets[bucket].fetch_add(1, Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.latency.sum_micros.fetch_add(micros, Relaxed);
+    }
+
+    fn counter(&self, count: Count) -> &AtomicU64 {
+        match count {
+            Count::RequestStarted => &self.requests_started,
+            Count::RequestEnded => &self.requests_ended,
+            Count::HeldStarted => &self.held_started,
+            Count::HeldEnded => &self.held_ended,
+            Count::Retry => &self.retries,
+            Count::RetryRefused => &self.retries_refused,
+            Count::FactDropped => &self.facts_dropped,
+            Count::ConnectionOpened => &self.connections_opened,
+            Count::ConnectionClosed => &self.connections_closed,
+            Count::ConnectionRefused => &self.connections_refused,
+            Count::UpstreamOpened => &self.upstream_opened,
+            Count::UpstreamClosed => &self.upstream_closed,
+        }
+    }
+}
