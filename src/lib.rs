@@ -6,10 +6,13 @@
 //! pool, forwards, and reports the outcome.
 
 pub mod balance;
+pub mod cli;
 pub mod config;
+pub mod cpu;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
 pub mod readiness;
 pub mod snapshot;
 pub mod stats;
+pub mod telemetry;
