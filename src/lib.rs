@@ -5,6 +5,8 @@
 //! the latest one, asks its [`balance::Picker`] for the next endpoint per request, borrows a connection from its own
 //! pool, forwards, and reports the outcome.
 
+pub mod access_log;
+pub mod admin;
 pub mod balance;
 pub mod cli;
 pub mod config;
@@ -12,6 +14,7 @@ pub mod cpu;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
+pub mod metrics;
 pub mod readiness;
 pub mod snapshot;
 pub mod stats;
