@@ -8,11 +8,15 @@
 //! Every source sends whole lists: an [`Update`] replaces what was known. A source that cannot read keeps quiet
 //! about endpoints and says so in its [`Status`]; the last list then serves on.
 
+pub mod file;
+pub mod fixed;
 pub mod slices;
+pub mod vantage;
+pub mod watch;
 
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{self, mpsc};
 
 use crate::endpoint::Endpoint;
 
@@ -37,6 +41,18 @@ pub struct Status {
     pub fresh: Option<SystemTime>,
     /// What went wrong last, as one line with its mend; `None` once all is well again.
     pub error: Option<String>,
+}
+
+impl Status {
+    /// Nothing is known yet.
+    pub fn starting(now: SystemTime) -> Self {
+        Self {
+            phase: Phase::Starting,
+            since: now,
+            fresh: None,
+            error: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +88,7 @@ impl Phase {
 #[derive(Debug)]
 pub struct Outlet {
     pub updates: mpsc::Sender<Update>,
-    pub status: watch::Sender<Status>,
+    pub status: sync::watch::Sender<Status>,
 }
 
 /// Updates a source may be ahead of membership.

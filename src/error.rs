@@ -19,6 +19,7 @@ pub enum Kind {
     MethodNotAllowed,
     ExpectationFailed,
     HeaderTooLarge,
+    HeaderTimeout,
     UnsupportedCoding,
     ClientGone,
 }
@@ -71,7 +72,7 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
@@ -84,6 +85,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::ExpectationFailed,
         Self::HeaderTooLarge,
+        Self::HeaderTimeout,
         Self::UnsupportedCoding,
         Self::ClientGone,
     ];
@@ -166,6 +168,13 @@ impl Kind {
             Self::HeaderTooLarge => (
                 "request head too large",
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::HeaderTimeout => (
+                "request head too slow",
+                S::REQUEST_TIMEOUT,
                 Flag::Dpe,
                 Retry::No,
                 false,

@@ -7,15 +7,26 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod admission;
+pub mod app;
 pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod cpu;
 pub mod discovery;
+pub mod drain;
 pub mod endpoint;
 pub mod error;
+pub mod kube_client;
+pub mod membership;
 pub mod metrics;
+pub mod net;
+pub mod outlier;
+pub mod pool;
+pub mod proxy;
 pub mod readiness;
+pub mod signals;
 pub mod snapshot;
 pub mod stats;
 pub mod telemetry;
+pub mod worker;
