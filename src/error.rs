@@ -95,7 +95,7 @@ impl Kind {
         use StatusCode as S;
         let (name, status, flag, retry, blames_pod) = match self {
             Self::NoEndpoints => (
-                "no endpoints",
+                "no endpoint",
                 S::SERVICE_UNAVAILABLE,
                 Flag::Uh,
                 Retry::No,
@@ -239,3 +239,6 @@ impl Flag {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -353,9 +353,12 @@ impl Proxy {
     ) -> Option<(Rc<Upstream<AttemptBody>>, Option<TrialPass>)> {
         let view = self.view.borrow();
         let was_tried = |member: usize| {
-            view.upstreams[member]
-                .as_ref()
-                .is_some_and(|upstream| tried.iter().any(|tried| Rc::ptr_eq(tried, upstream)))
+            view.upstreams[member].as_ref().is_some_and(|upstream| {
+                let identity = &upstream.endpoint.identity;
+                tried
+                    .iter()
+                    .any(|tried| tried.endpoint.identity == *identity)
+            })
         };
         let pick = view.snapshot.picker.pick(was_tried)?;
         let upstream = view.upstreams[pick.member].clone()?;
