@@ -1,6 +1,6 @@
 //! Balancing: a [`Balancer`] builds an immutable [`Picker`] for each snapshot; a worker only calls [`Picker::pick`].
 //!
-//! A further policy is a variant of [`Order`] with a file of its own.
+//! A further policy is a variant of `Order` with a file of its own.
 
 mod random;
 mod round_robin;

@@ -1,4 +1,4 @@
-//! The command line: raw flags in [`flags`], the values they take in [`value`], settings made of them in [`resolve`].
+//! The command line: raw flags in [`flags`], the values they take in [`value`], settings made of them in `resolve`.
 //!
 //! Whatever is wrong with it ends in one line that names the flag and the mend, and exit code 2.
 

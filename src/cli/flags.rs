@@ -1,4 +1,4 @@
-//! The flags of each command as clap sees them; [`super::resolve`] makes settings of them.
+//! The flags of each command as clap sees them; `resolve` makes settings of them.
 //!
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
