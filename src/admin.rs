@@ -1,8 +1,9 @@
 //! The admin server: `/livez`, `/readyz`, `/metrics` and `/state`, read-only, on a listener of its own.
 //!
-//! It shares the control thread with membership, so all it does is bounded: connections, their length, the request's
-//! head. A connection serves one request: probes and scrapes come seconds apart, and a client that keeps its
-//! connection could keep others out.
+//! It shares the control thread with membership, so all it does there is bounded: connections, their length, the
+//! request's head. A long text is written on a thread of its own: for a thousand endpoints that takes milliseconds, and
+//! a scrape must not delay an update. A connection serves one request: probes and scrapes come seconds apart, and a
+//! client that keeps its connection could keep others out.
 
 mod exposition;
 mod process;
@@ -147,8 +148,8 @@ async fn accept(
 
 async fn answer(bounds: Bounds, stream: TcpStream, state: Arc<AdminState>) {
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = respond(&request, &state, SystemTime::now());
-        std::future::ready(Ok::<_, Infallible>(response))
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(respond(&request, state, SystemTime::now()).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -164,7 +165,11 @@ async fn answer(bounds: Bounds, stream: TcpStream, state: Arc<AdminState>) {
 }
 
 /// The answer to one request; bodies of requests are not read.
-fn respond<B>(request: &Request<B>, state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+async fn respond<B>(
+    request: &Request<B>,
+    state: Arc<AdminState>,
+    now: SystemTime,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         refusal
@@ -174,26 +179,42 @@ fn respond<B>(request: &Request<B>, state: &AdminState, now: SystemTime) -> Resp
     }
     match request.uri().path() {
         "/livez" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => {
-            let pending = state.readiness.pending();
-            let status = if pending.is_empty() {
-                StatusCode::OK
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            };
-            plain(status, report::readiness(&pending, &state.targets, now))
-        }
-        "/metrics" => body(
-            StatusCode::OK,
-            OPEN_METRICS,
-            exposition::encode(state, now).into_bytes(),
-        ),
-        "/state" => match state::encode(state, now) {
-            Ok(json) => body(StatusCode::OK, JSON, json),
-            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        },
+        "/readyz" => readyz(&state, now),
+        "/metrics" => aside(move || metrics(&state, now)).await,
+        "/state" => aside(move || show(&state, now)).await,
         _ => plain(StatusCode::NOT_FOUND, PATHS),
     }
+}
+
+fn readyz(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+    let pending = state.readiness.pending();
+    let status = if pending.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    plain(status, report::readiness(&pending, &state.targets, now))
+}
+
+fn metrics(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+    let text = exposition::encode(state, now);
+    body(StatusCode::OK, OPEN_METRICS, text)
+}
+
+fn show(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+    match state::encode(state, now) {
+        Ok(json) => body(StatusCode::OK, JSON, json),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+/// Runs it off the control thread.
+async fn aside(
+    answer: impl FnOnce() -> Response<Full<Bytes>> + Send + 'static,
+) -> Response<Full<Bytes>> {
+    tokio::task::spawn_blocking(answer)
+        .await
+        .unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -43,7 +43,11 @@ impl Stage {
         }
     }
 
-    fn state(&self) -> AdminState {
+    fn state(&self) -> Arc<AdminState> {
+        Arc::new(self.bare_state())
+    }
+
+    fn bare_state(&self) -> AdminState {
         AdminState {
             readiness: self.readiness.clone(),
             started: at(10),
@@ -129,9 +133,9 @@ fn busy_stage() -> Stage {
     stage
 }
 
-async fn get(state: &AdminState, path: &str) -> (StatusCode, String) {
+async fn get(state: &Arc<AdminState>, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(()).unwrap();
-    let response = respond(&request, state, at(NOW));
+    let response = respond(&request, state.clone(), at(NOW)).await;
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(bytes.to_vec()).unwrap())
@@ -353,7 +357,7 @@ async fn start_within(bounds: Bounds, address: &str) -> Running {
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let stage = busy_stage();
-    let state = stage.state();
+    let state = stage.bare_state();
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(async move {
         serve_within(bounds, listener, state, async {
@@ -468,7 +472,7 @@ async fn the_server_ends_when_told() {
     let address = listener.local_addr().unwrap();
     let stage = busy_stage();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = serve(listener, stage.state(), async {
+    let server = serve(listener, stage.bare_state(), async {
         let _ = stopped.await;
     });
     let client = async {
