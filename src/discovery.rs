@@ -8,6 +8,8 @@
 //! Every source sends whole lists: an [`Update`] replaces what was known. A source that cannot read keeps quiet
 //! about endpoints and says so in its [`Status`]; the last list then serves on.
 
+pub mod file;
+pub mod fixed;
 pub mod slices;
 
 use std::time::{Instant, SystemTime};

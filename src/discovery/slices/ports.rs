@@ -42,6 +42,13 @@ impl Slice {
         self.ports.iter().map(|port| port.name.as_str())
     }
 
+    /// Names and numbers of this slice's TCP ports.
+    pub fn port_numbers(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.ports
+            .iter()
+            .filter_map(|port| Some((port.name.as_str(), port.number?.get())))
+    }
+
     pub(super) fn ports_named(&self, name: &str) -> impl Iterator<Item = &Port> {
         self.ports.iter().filter(move |port| port.name == name)
     }

@@ -62,7 +62,7 @@ fn addresses(fold: &Fold, standing: Standing) -> BTreeSet<SocketAddr> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn the_outcome_is_that_of_the_oracle(events in events(), selection in selection()) {

@@ -99,3 +99,24 @@ fn notes_stay_few_and_short_whatever_a_slice_holds() {
     assert!(note.len() < 2000, "{}", note.len());
     assert!(!note.contains('\n'));
 }
+
+#[test]
+fn faults_of_slices_that_lack_the_port_are_not_noted() {
+    let elsewhere = with(
+        slice(json!([ready("0.0.0.0")])),
+        json!({"ports": [{"name": "metrics", "port": 0}]}),
+    );
+    let all = slices([elsewhere, slice(json!([ready("10.0.0.1")]))]);
+    let fold = fold(&all, &port(""));
+    assert_eq!(used(&fold), ["10.0.0.1:8080"]);
+    assert!(fold.notes.is_empty());
+}
+
+#[test]
+fn a_note_reads_the_same_whatever_the_order_of_endpoints() {
+    let noted = |addresses: [&str; 2]| fold_all([slice(json!(addresses.map(ready)))]).notes;
+    assert_eq!(
+        noted(["0.0.0.0", "224.0.0.1"]),
+        noted(["224.0.0.1", "0.0.0.0"])
+    );
+}

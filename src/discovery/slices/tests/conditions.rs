@@ -74,3 +74,13 @@ fn ready_ones_that_terminate_are_used_only_among_themselves() {
     assert_eq!(used(&fold), ["10.0.0.3:8080"]);
     assert_eq!(standing(&fold, "10.0.0.1"), Standing::Terminating);
 }
+
+#[test]
+fn unset_terminating_means_not_terminating() {
+    let endpoint = with(
+        pod("10.0.0.1"),
+        json!({"conditions": {"ready": false, "serving": true}}),
+    );
+    let fold = fold_all([slice(json!([endpoint]))]);
+    assert_eq!(standing(&fold, "10.0.0.1"), Standing::NotReady);
+}

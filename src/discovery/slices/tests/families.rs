@@ -42,6 +42,8 @@ fn a_preference_gives_way_and_a_demand_does_not() {
         only_note(&demanded),
         "the Service has no IPv4 endpoints, which were asked for, only IPv6 ones"
     );
+    let none = slices([slice(json!([]))]);
+    assert_eq!(fold(&none, &family(Family::Ipv4)), Fold::default());
 }
 
 #[test]
@@ -52,4 +54,14 @@ fn the_family_does_not_flip_when_its_pods_fail() {
     ]);
     assert!(used(&fold).is_empty());
     assert_eq!(standing(&fold, "10.0.0.1"), Standing::NotReady);
+}
+
+#[test]
+fn slices_that_lack_the_port_have_no_say_in_the_family() {
+    let other_port = with(
+        slice(json!([ready("10.0.0.1")])),
+        json!({"ports": [{"name": "metrics", "port": 90}]}),
+    );
+    let all = slices([other_port, slice_v6(json!([ready("fd00::1")]))]);
+    assert_eq!(used(&fold(&all, &port(""))), ["[fd00::1]:8080"]);
 }

@@ -103,13 +103,23 @@ fn the_list_is_sorted_by_address_as_a_number() {
 
 #[test]
 fn what_a_slice_does_not_say_stays_unknown() {
-    let fold = fold_all([slice(json!([{"addresses": ["10.0.0.1"]}]))]);
-    let endpoint = &fold.endpoints[0];
-    assert_eq!(used(&fold), ["10.0.0.1:8080"]);
-    assert_eq!(endpoint.identity.uid, None);
-    assert_eq!(endpoint.pod, None);
-    assert_eq!(endpoint.node, None);
-    assert_eq!(endpoint.zone, None);
+    for endpoint in [
+        json!({"addresses": ["10.0.0.1"]}),
+        json!({
+            "addresses": ["10.0.0.1"],
+            "targetRef": {"name": "", "uid": ""},
+            "nodeName": "",
+            "zone": "",
+        }),
+    ] {
+        let fold = fold_all([slice(json!([endpoint]))]);
+        let endpoint = &fold.endpoints[0];
+        assert_eq!(used(&fold), ["10.0.0.1:8080"]);
+        assert_eq!(endpoint.identity.uid, None);
+        assert_eq!(endpoint.pod, None);
+        assert_eq!(endpoint.node, None);
+        assert_eq!(endpoint.zone, None);
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn the_own_zone_is_that_of_an_endpoint_on_the_own_node() {
     let endpoints = json!([
         for_zones(on(ready("10.0.0.1"), "n1", "z2"), &["z1"]),
         for_zones(on(ready("10.0.0.2"), "n2", "z1"), &["z2"]),
+        on(not_ready("10.0.0.3"), "n1", "z3"),
     ]);
     let on_node_1 = Selection {
         node: Some("n1".to_owned()),
