@@ -83,23 +83,50 @@ pub async fn run(
         published: None,
         noted: BTreeSet::new(),
     };
-    // Not counted as read: it may be in the middle of a change, and is read again once it has settled.
     source.read().await;
-    let mut seen = None;
-    let mut settled = None;
+    let mut polls = Polls::default();
     loop {
         tokio::select! {
             () = source.outlet.updates.closed() => return,
             () = tokio::time::sleep(POLL) => {}
         }
-        let now = Some(fingerprint(&source.path).await);
-        if now != seen {
-            seen = now;
-        } else if now != settled {
-            source.read().await;
-            settled = now;
+        match polls.next(fingerprint(&source.path).await) {
+            State::Changing => {}
+            State::Settled => source.read().await,
+            State::AsRead => source.unchanged(),
+        }
+    }
+}
+
+/// What the polls have seen of the file, each as a fingerprint or the reason why there is none.
+///
+/// It starts with nothing, so that a file which is in the middle of a change at the start is read again once settled.
+#[derive(Debug, Default)]
+struct Polls {
+    last: Option<Result<Fingerprint, io::ErrorKind>>,
+    read: Option<Result<Fingerprint, io::ErrorKind>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It was another one a poll ago.
+    Changing,
+    /// It has stayed for a poll, and is to be read.
+    Settled,
+    /// As it was when it was read.
+    AsRead,
+}
+
+impl Polls {
+    fn next(&mut self, now: Result<Fingerprint, io::ErrorKind>) -> State {
+        let before = self.last.replace(now);
+        if before != self.last {
+            State::Changing
+        } else if self.read == self.last {
+            State::AsRead
         } else {
-            source.unchanged();
+            self.read = self.last;
+            State::Settled
         }
     }
 }

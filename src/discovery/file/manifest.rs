@@ -1,23 +1,26 @@
 //! What a manifest file says: EndpointSlices, and the Services they belong to.
 
+mod documents;
+mod service;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::{FileSelector, PortRef};
+use crate::config::FileSelector;
 use crate::discovery::slices::{Fold, Selection, Slice, Slices, fold};
+
+use documents::{MOST_DOCUMENTS, documents};
+use service::{is_local, port_name};
 
 /// The label that says which Service a slice belongs to; nothing else does.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-
-/// Documents in one file, and so the slices that are no items of a List.
-const MOST_DOCUMENTS: usize = 1_024;
-
-/// YAML nodes in one file, about thirty for an endpoint.
-const MOST_NODES: usize = 1_000_000;
 
 /// Things named in one message, and the characters of each that are shown.
 const MOST_NAMED: usize = 10;
@@ -81,44 +84,6 @@ pub fn parse(
         manifest.add_document(document)?;
     }
     manifest.fold(service, selection)
-}
-
-fn documents(text: &[u8]) -> Result<Vec<Value>, ManifestError> {
-    let text = std::str::from_utf8(text).map_err(|error| syntax(&error))?;
-    // JSON is nearly YAML, but several JSON documents need nothing between them. What only looks like JSON, such as
-    // YAML in braces, is for the YAML parser, which then also words the error.
-    let documents = if text.trim_start().starts_with('{') {
-        json(text).or_else(|_| yaml(text))?
-    } else {
-        yaml(text)?
-    };
-    match documents.len() {
-        0 => Err(ManifestError::Empty),
-        1..=MOST_DOCUMENTS => Ok(documents),
-        _ => Err(ManifestError::TooManyDocuments),
-    }
-}
-
-fn json(text: &str) -> Result<Vec<Value>, ManifestError> {
-    serde_json::Deserializer::from_str(text)
-        .into_iter()
-        // One more than allowed, so that too many can be told from enough.
-        .take(MOST_DOCUMENTS + 1)
-        .collect::<Result<_, _>>()
-        .map_err(|error| syntax(&error))
-}
-
-fn yaml(text: &str) -> Result<Vec<Value>, ManifestError> {
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_documents: MOST_DOCUMENTS,
-            max_nodes: MOST_NODES,
-            max_events: 2 * MOST_NODES,
-        },
-        // Of no use in one line.
-        with_snippet: false,
-    };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| syntax(&error))
 }
 
 impl Manifest {
@@ -280,63 +245,6 @@ impl std::fmt::Display for ServiceName {
     }
 }
 
-/// The slice port's name for the port that was asked for, or what is wrong with the question.
-fn port_name(
-    port: &PortRef,
-    service: Option<&Service>,
-    slices: &Slices,
-) -> Result<Option<String>, String> {
-    let number = match port {
-        PortRef::Only => return Ok(None),
-        PortRef::Name(name) => return Ok(Some(name.clone())),
-        PortRef::Number(number) => *number,
-    };
-    let mut numbered: Vec<(String, i32)> = match service {
-        Some(service) => service_ports(service)
-            .map(|port| (port.name.clone().unwrap_or_default(), port.port))
-            .collect(),
-        None => slices
-            .values()
-            .flat_map(Slice::port_numbers)
-            .map(|(name, number)| (name.to_owned(), i32::from(number)))
-            .collect(),
-    };
-    numbered.sort_unstable();
-    numbered.dedup();
-    let mut names: Vec<String> = numbered
-        .iter()
-        .filter(|(_, of_port)| *of_port == i32::from(number))
-        .map(|(name, _)| name.clone())
-        .collect();
-    match names.len() {
-        1 => Ok(names.pop()),
-        // Nothing to choose from: a Service without pods.
-        0 if numbered.is_empty() => Ok(None),
-        0 => Err(format!(
-            "has no TCP port {number}, only {}",
-            list(numbered.iter().map(|(_, number)| number))
-        )),
-        _ => Err(format!(
-            "has several ports of number {number}: use a name out of {}",
-            list(names.iter().map(|name| format!("{name:?}")))
-        )),
-    }
-}
-
-fn service_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
-    service
-        .spec
-        .iter()
-        .flat_map(|spec| spec.ports.iter().flatten())
-        .filter(|port| matches!(port.protocol.as_deref(), None | Some("TCP")))
-}
-
-fn is_local(service: &Service) -> bool {
-    let spec = service.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.internal_traffic_policy.as_deref());
-    policy == Some("Local")
-}
-
 /// `apiVersion/kind`
 fn kind(object: &Value) -> Result<String, ManifestError> {
     let field = |name: &str| object.get(name).and_then(Value::as_str);
@@ -375,10 +283,6 @@ fn namespace(namespace: Option<String>) -> String {
     namespace
         .filter(|namespace| !namespace.is_empty())
         .unwrap_or_else(|| "default".to_owned())
-}
-
-fn syntax(error: &impl ToString) -> ManifestError {
-    ManifestError::Syntax(short(&error.to_string()))
 }
 
 /// On one line, and not too long for it.

@@ -127,7 +127,7 @@ fn ports() -> impl Strategy<Value = Option<Vec<EndpointPort>>> {
         2 => Just(Some(vec![http.clone(), port(Some("metrics"), Some(9090), None)])),
         1 => Just(Some(vec![port(Some("http"), Some(8081), None)])),
         1 => Just(Some(vec![port(None, Some(8080), None)])),
-        1 => Just(Some(vec![port(Some("http"), Some(8080), Some("UDP")), http])),
+        1 => Just(Some(vec![port(Some("http"), Some(8053), Some("UDP")), http])),
         1 => select(&[None, Some(0), Some(-1), Some(65536)][..])
             .prop_map(move |number| Some(vec![port(Some("http"), number, None)])),
         1 => Just(Some(Vec::new())),
