@@ -5,11 +5,13 @@
 //! the latest one, asks its [`balance::Picker`] for the next endpoint per request, borrows a connection from its own
 //! pool, forwards, and reports the outcome.
 
+pub mod backoff;
 pub mod balance;
 pub mod config;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
+pub mod kube_client;
 pub mod readiness;
 pub mod snapshot;
 pub mod stats;
