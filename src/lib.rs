@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod balance;
 pub mod config;
+pub mod demo;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
