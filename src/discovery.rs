@@ -8,15 +8,20 @@
 //! Every source sends whole lists: an [`Update`] replaces what was known. A source that cannot read keeps quiet
 //! about endpoints and says so in its [`Status`]; the last list then serves on.
 
+mod bulletin;
+mod events;
 pub mod file;
 pub mod fixed;
+mod list;
+mod service;
 pub mod slices;
+mod trouble;
 pub mod vantage;
 pub mod watch;
 
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::{self, mpsc};
+use tokio::sync::{mpsc, watch::Sender};
 
 use crate::endpoint::Endpoint;
 
@@ -88,7 +93,7 @@ impl Phase {
 #[derive(Debug)]
 pub struct Outlet {
     pub updates: mpsc::Sender<Update>,
-    pub status: sync::watch::Sender<Status>,
+    pub status: Sender<Status>,
 }
 
 /// Updates a source may be ahead of membership.
