@@ -34,11 +34,12 @@ cluster *args:
 fuzz target *args: (_corpus target)
     cargo +{{ nightly }} fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- {{ args }}
 
-# A short run of every fuzz target from its seeds, the same each time
+# A short run of every fuzz target from its seeds
 fuzz-short:
     #!/usr/bin/env bash
     set -euo pipefail
-    for target in $(cargo +{{ nightly }} fuzz list); do
+    targets=$(cargo +{{ nightly }} fuzz list)
+    for target in $targets; do
         corpus=$(mktemp -d)
         cargo +{{ nightly }} fuzz run "$target" "$corpus" "fuzz/seeds/$target" -- \
             -max_total_time={{ fuzz_seconds }} -seed=1 -print_final_stats=1
