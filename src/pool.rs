@@ -11,15 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
-use crate::stats::{EndpointShard, EndpointStats};
-use http1::Http1;
+use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
+use http1::{ConnectError, Http1};
 
 /// A pod as one worker knows it: its endpoint, its counters and its idle connections.
 #[derive(Debug)]
 pub struct Upstream<B: http_body::Body + 'static> {
     pub endpoint: Arc<Endpoint>,
     stats: Arc<EndpointStats>,
-    worker: usize,
     idle: RefCell<Vec<Idle<B>>>,
     /// How long a connection may lie idle: the default until the pod names its own timeout.
     idle_for: Cell<Duration>,
@@ -33,13 +32,19 @@ struct Idle<B: http_body::Body + 'static> {
     since: Instant,
 }
 
-/// Bounds, and the count they hold for, of all upstreams of one worker and target.
+/// What all upstreams of one worker and target have in common: bounds, and the counts they hold for.
 #[derive(Debug)]
 pub struct Shared {
     idle_per_pod: usize,
     idle_total: usize,
     idle: Cell<usize>,
+    stats: Arc<TargetStats>,
+    worker: usize,
 }
+
+/// A connection to a pod, counted as open until dropped.
+#[derive(Debug)]
+pub struct Opened(Rc<Shared>);
 
 /// A pod's own word on idle connections is heeded up to here.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
@@ -48,12 +53,30 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 const CLOSE_AHEAD: Duration = Duration::from_secs(1);
 
 impl Shared {
-    pub fn new(idle_per_pod: usize, idle_total: usize) -> Rc<Self> {
+    pub fn new(
+        idle_per_pod: usize,
+        idle_total: usize,
+        stats: Arc<TargetStats>,
+        worker: usize,
+    ) -> Rc<Self> {
         Rc::new(Self {
             idle_per_pod,
             idle_total,
             idle: Cell::new(0),
+            stats,
+            worker,
         })
+    }
+
+    fn open(self: &Rc<Self>) -> Opened {
+        self.stats.shard(self.worker).add(Count::UpstreamOpened);
+        Opened(self.clone())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.stats.shard(self.0.worker).add(Count::UpstreamClosed);
     }
 }
 
@@ -65,14 +88,12 @@ where
     pub fn new(
         endpoint: Arc<Endpoint>,
         stats: Arc<EndpointStats>,
-        worker: usize,
         idle_for: Duration,
         shared: Rc<Shared>,
     ) -> Rc<Self> {
         Rc::new(Self {
             endpoint,
             stats,
-            worker,
             idle: RefCell::default(),
             idle_for: Cell::new(idle_for),
             open: Cell::new(true),
@@ -81,12 +102,22 @@ where
     }
 
     pub fn counters(&self) -> &EndpointShard {
-        self.stats.shard(self.worker)
+        self.stats.shard(self.shared.worker)
     }
 
     /// Whether membership wants to hear of successes there.
     pub fn is_suspect(&self) -> bool {
         self.stats.suspect()
+    }
+
+    /// A new connection. `header_bytes` bounds a response's head.
+    pub async fn connect(
+        &self,
+        timeout: Duration,
+        header_bytes: usize,
+    ) -> Result<Http1<B>, ConnectError> {
+        let (address, shared) = (self.endpoint.address(), &self.shared);
+        Http1::connect(address, timeout, header_bytes, || shared.open()).await
     }
 
     /// An idle connection that is still good, the youngest first. `ask_kernel` as in [`Http1::is_reusable`].

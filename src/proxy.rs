@@ -127,6 +127,8 @@ impl Proxy {
             pool: pool::Shared::new(
                 shared.settings.limits.idle_per_pod,
                 shared.settings.limits.idle_total,
+                shared.stats.clone(),
+                worker,
             ),
             view: RefCell::new(Rc::new(View {
                 snapshot: snapshot.clone(),
@@ -195,7 +197,6 @@ impl Proxy {
         Upstream::new(
             member.endpoint.clone(),
             member.stats.clone(),
-            self.worker,
             self.settings.timeouts.upstream_idle,
             self.pool.clone(),
         )

@@ -17,6 +17,7 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::Opened;
 use crate::net::SharedStream;
 
 /// A connection that carries one request at a time, with bodies of type `B`.
@@ -28,6 +29,7 @@ pub struct Http1<B: Body + 'static> {
     stream: SharedStream,
     /// Whether it has carried a request before this one.
     reused: bool,
+    _opened: Opened,
 }
 
 /// Why a connection could not be made.
@@ -52,11 +54,12 @@ where
     B: Body<Data = bytes::Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Connects. `header_bytes` bounds a response's head and the read buffer.
+    /// Connects. `header_bytes` bounds a response's head and the read buffer; `opened` counts the connection.
     pub async fn connect(
         address: SocketAddr,
         timeout: Duration,
         header_bytes: usize,
+        opened: impl FnOnce() -> Opened,
     ) -> Result<Self, ConnectError> {
         let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
             .await
@@ -73,6 +76,7 @@ where
             connection: Box::pin(connection),
             stream,
             reused: false,
+            _opened: opened(),
         })
     }
 

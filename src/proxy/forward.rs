@@ -165,12 +165,12 @@ impl Proxy {
         if let Some(connection) = upstream.checkout(Instant::now(), !outgoing.idempotent) {
             return Ok(connection);
         }
-        let connected = Http1::connect(
-            upstream.endpoint.address(),
-            self.settings.timeouts.connect,
-            self.settings.limits.header_bytes,
-        )
-        .await;
+        let connected = upstream
+            .connect(
+                self.settings.timeouts.connect,
+                self.settings.limits.header_bytes,
+            )
+            .await;
         connected.map_err(|error| {
             let (kind, why) = match error {
                 ConnectError::Timeout(after) => {
