@@ -179,6 +179,9 @@ impl KubeClient {
     /// # Errors
     /// Credentials that are missing or cannot be read.
     pub async fn connect(access: &KubeAccess, tuning: Tuning) -> Result<Self, KubeError> {
+        if let Some(server) = &access.server {
+            return Self::without_credentials(server.clone(), tuning);
+        }
         let (config, credentials) = match (&access.kubeconfig, &access.context) {
             (Some(path), context) => (
                 from_kubeconfig(path, context.as_deref()).await?,

@@ -14,6 +14,7 @@ fn access(file: &NamedTempFile, context: Option<&str>) -> KubeAccess {
     KubeAccess {
         kubeconfig: Some(file.path().to_owned()),
         context: context.map(str::to_owned),
+        ..KubeAccess::default()
     }
 }
 
@@ -65,6 +66,7 @@ async fn a_context_alone_asks_for_the_kubeconfig() {
     let access = KubeAccess {
         kubeconfig: None,
         context: Some("blue".to_owned()),
+        ..KubeAccess::default()
     };
     assert!(refused(&access).await.contains("give --kubeconfig FILE"));
 }
@@ -74,6 +76,7 @@ async fn an_unreadable_kubeconfig_is_one_line_that_names_flag_and_file() {
     let missing = KubeAccess {
         kubeconfig: Some("/nonexistent/config".into()),
         context: None,
+        ..KubeAccess::default()
     };
     let error = refused(&missing).await;
     assert!(

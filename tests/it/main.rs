@@ -1,4 +1,6 @@
 //! Scenes: the built program and its documents, from outside.
 
 mod cli;
+mod demo;
 mod docs;
+mod layers;
