@@ -1,0 +1,4 @@
+//! Scenes, on real sockets.
+
+#[cfg(test)]
+mod kube_faults;
