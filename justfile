@@ -32,7 +32,7 @@ cluster *args:
 
 # Fuzz one target until it fails or is stopped
 fuzz target *args: (_corpus target)
-    cargo +{{ nightly }} fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- {{ args }}
+    cargo +{{ nightly }} fuzz run -s none {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- {{ args }}
 
 # A short run of every fuzz target from its seeds
 fuzz-short:
@@ -41,7 +41,7 @@ fuzz-short:
     targets=$(cargo +{{ nightly }} fuzz list)
     for target in $targets; do
         corpus=$(mktemp -d)
-        cargo +{{ nightly }} fuzz run "$target" "$corpus" "fuzz/seeds/$target" -- \
+        cargo +{{ nightly }} fuzz run -s none "$target" "$corpus" "fuzz/seeds/$target" -- \
             -max_total_time={{ fuzz_seconds }} -seed=1 -print_final_stats=1
         rm -rf "$corpus"
     done
