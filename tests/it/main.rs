@@ -4,12 +4,54 @@
 //! `cfg(test)` tells clippy that helpers too are test code.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod balancing;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod cuts;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod ejection;
+#[cfg(test)]
+mod expect;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod hold;
+#[cfg(test)]
 mod kube_faults;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod pool;
+#[cfg(test)]
+mod race;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod responses;
+#[cfg(test)]
+mod retries;
+#[cfg(test)]
+mod rollout;
+#[cfg(test)]
+mod streaming;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod timeouts;

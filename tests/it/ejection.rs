@@ -1,0 +1,283 @@
+//! Pods that fail again and again are left out for a while.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::support::client::get;
+use crate::support::log::field;
+use crate::support::pod::Session;
+use crate::support::sidecar::Plan;
+use crate::support::slices::Entry;
+use crate::support::{Pod, Sidecar, Slices, manners};
+
+/// Longer than the second of silence after which a client that gives up counts against the pod.
+const PATIENCE: Duration = Duration::from_millis(1_300);
+
+/// Budget enough that each failure is seen, and time-outs that a scene can wait for.
+fn over<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Plan {
+    Sidecar::over(pods)
+        .with("--retry-budget-floor", "10000")
+        .with("--connect-timeout", "200ms")
+        .with("--response-timeout", "300ms")
+}
+
+/// Asks until the pod is left out; gives back how many requests it took.
+async fn ask_until_ejected(sidecar: &Sidecar, pod: &Pod) -> usize {
+    let mut client = sidecar.client().await;
+    for count in 1..=40 {
+        client.get("/").await;
+        if sidecar.state_of(pod).await["state"] == "ejected" {
+            return count;
+        }
+    }
+    panic!("{} is not left out after 40 requests", pod.name);
+}
+
+async fn assert_left_out(broken: Pod, reason: &str) {
+    let good = Pod::start("good").await;
+    let sidecar = over([&broken, &good]).start().await;
+    let asked = ask_until_ejected(&sidecar, &broken).await;
+    // The fifth failure decides; of two pods each gets at least every second request.
+    assert!((5..=10).contains(&asked), "{asked} requests");
+
+    let state = sidecar.state_of(&broken).await;
+    let said = state["reason"].as_str().unwrap_or_default();
+    assert!(said.contains(reason), "{said:?}");
+    assert_eq!(sidecar.state_of(&good).await["state"], "ready");
+    let ejected = sidecar
+        .metric("podrobin_endpoints", &["state=\"ejected\""])
+        .await;
+    assert_eq!(ejected, 1.0);
+    let address = broken.address.to_string();
+    let about_it = |line: &serde_json::Value| {
+        field(line, "message").contains("ejected") && line.to_string().contains(&address)
+    };
+    sidecar.log.until("the ejection", 1, about_it).await;
+
+    // It gets nothing while it is left out, and the others are spared its failures.
+    let mut client = sidecar.client().await;
+    let before = broken.record().heads.len();
+    for _ in 0..4 {
+        assert_eq!(client.get("/").await.pod(), "good");
+    }
+    assert_eq!(broken.record().heads.len(), before);
+    assert_eq!(sidecar.log.matching(about_it).len(), 1);
+}
+
+#[tokio::test]
+async fn a_pod_that_refuses_is_left_out() {
+    assert_left_out(Pod::refusing("broken"), "refused").await;
+}
+
+#[tokio::test]
+async fn a_pod_whose_address_swallows_syns_is_left_out() {
+    assert_left_out(Pod::swallowing("broken").await, "connect").await;
+}
+
+#[tokio::test]
+async fn a_pod_that_resets_is_left_out() {
+    let broken = Pod::scripted("broken", manners::reset_after_request).await;
+    assert_left_out(broken, "reset").await;
+}
+
+#[tokio::test]
+async fn a_pod_that_never_answers_in_time_is_left_out() {
+    let broken = Pod::scripted("broken", manners::never_answer).await;
+    assert_left_out(broken, "response").await;
+}
+
+/// Sends so many requests at once and gives up on those that are not answered; how many were not.
+async fn give_up_on(sidecar: &Sidecar, requests: usize) -> usize {
+    let mut clients = Vec::new();
+    for _ in 0..requests {
+        let mut client = sidecar.client().await;
+        client.send(get("/")).await;
+        clients.push(client);
+    }
+    let given_up = tokio::time::Instant::now() + PATIENCE;
+    let mut unanswered = 0;
+    for client in &mut clients {
+        let answer = tokio::time::timeout_at(given_up, client.response()).await;
+        unanswered += usize::from(answer.is_err());
+    }
+    unanswered
+}
+
+#[tokio::test]
+async fn a_pod_whose_clients_all_give_up_while_others_answer_is_left_out() {
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let good = Pod::start("good").await;
+    // No response timeout: the clients' own patience is all there is.
+    let sidecar = Sidecar::over([&silent, &good]).start().await;
+    // The good pod's answers count from the first client that gave up: the second round decides.
+    assert_eq!(give_up_on(&sidecar, 12).await, 6);
+    assert_eq!(sidecar.state_of(&silent).await["state"], "ready");
+    assert_eq!(give_up_on(&sidecar, 12).await, 6);
+    sidecar.until_state(&silent, "ejected").await;
+    assert_eq!(give_up_on(&sidecar, 1).await, 0);
+}
+
+#[tokio::test]
+async fn where_all_clients_give_up_no_pod_is_to_blame() {
+    let polled = [
+        Pod::scripted("a", manners::never_answer).await,
+        Pod::scripted("b", manners::never_answer).await,
+    ];
+    let sidecar = Sidecar::over(&polled).start().await;
+    assert_eq!(give_up_on(&sidecar, 16).await, 16);
+    for pod in &polled {
+        pod.until("the end of its connections", |record| record.open == 0)
+            .await;
+    }
+    // A further round proves that what the first one left behind has been weighed.
+    assert_eq!(give_up_on(&sidecar, 2).await, 2);
+    for pod in &polled {
+        assert_eq!(sidecar.state_of(pod).await["state"], "ready");
+        assert_eq!(pod.record().heads.len(), 9);
+    }
+}
+
+#[tokio::test]
+async fn never_more_than_half_are_left_out() {
+    let mut pods = vec![Pod::start("good").await];
+    for name in ["a", "b", "c"] {
+        pods.push(Pod::refusing(name));
+    }
+    let sidecar = over(&pods).start().await;
+    let mut client = sidecar.client().await;
+    for _ in 0..40 {
+        client.get("/").await;
+        let state = sidecar.state().await;
+        let endpoints = state["endpoints"].as_array().unwrap();
+        let ejected = endpoints
+            .iter()
+            .filter(|endpoint| endpoint["state"] == "ejected")
+            .count();
+        assert!(ejected <= 2, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn the_only_pod_is_never_left_out() {
+    let pod = Pod::refusing("a");
+    let sidecar = over([&pod]).start().await;
+    for _ in 0..10 {
+        assert_eq!(sidecar.get("/").await.flag(), Some("UF"));
+    }
+    assert_ne!(sidecar.state_of(&pod).await["state"], "ejected");
+}
+
+#[tokio::test]
+async fn one_good_answer_between_failures_keeps_a_pod_in() {
+    // Four failures, an answer, four failures, an answer ...
+    let shaky = Pod::scripted("shaky", |mut session: Session| async move {
+        session.request().await?;
+        if !session.number.is_multiple_of(5) {
+            return session.wire.reset();
+        }
+        session.answer().await
+    })
+    .await;
+    let good = Pod::start("good").await;
+    let sidecar = over([&shaky, &good]).start().await;
+    let mut client = sidecar.client().await;
+    for _ in 0..40 {
+        assert_eq!(client.get("/").await.status(), 200);
+        assert_eq!(sidecar.state_of(&shaky).await["state"], "ready");
+    }
+    assert!(shaky.record().heads.len() > 20);
+}
+
+#[tokio::test]
+async fn an_error_that_the_pod_answers_is_no_failure_of_its_connection() {
+    let erring = manners::say("HTTP/1.1 500 Oops\r\nx-pod: erring\r\ncontent-length: 0\r\n\r\n");
+    let pods = [
+        Pod::scripted("erring", erring).await,
+        Pod::start("good").await,
+    ];
+    let sidecar = over(&pods).start().await;
+    let mut client = sidecar.client().await;
+    for _ in 0..20 {
+        client.get("/").await;
+    }
+    assert_eq!(pods[0].record().heads.len(), 10);
+    assert_eq!(sidecar.state_of(&pods[0]).await["state"], "ready");
+}
+
+/// Resets until it is mended.
+fn mendable(
+    mended: Arc<AtomicBool>,
+) -> impl Fn(Session) -> std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>> + Send + 'static
+{
+    move |session| {
+        if mended.load(Relaxed) {
+            Box::pin(manners::answer_all(session))
+        } else {
+            Box::pin(manners::reset_after_request(session))
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mended_pod_comes_back_by_a_trial_after_a_second() {
+    let mended = Arc::<AtomicBool>::default();
+    let broken = Pod::scripted("broken", mendable(mended.clone())).await;
+    let good = Pod::start("good").await;
+    let sidecar = over([&broken, &good]).start().await;
+    ask_until_ejected(&sidecar, &broken).await;
+    mended.store(true, Relaxed);
+    sidecar.until_state(&broken, "trial").await;
+    let before = broken.record().heads.len();
+    let mut client = sidecar.client().await;
+    assert_eq!(client.get("/").await.pod(), "broken");
+    sidecar.until_state(&broken, "ready").await;
+    for _ in 0..4 {
+        assert_eq!(client.get("/").await.status(), 200);
+    }
+    // Its share again, give or take the moment in which the workers hear of it.
+    assert!(broken.record().heads.len() > before + 1);
+}
+
+#[tokio::test]
+async fn a_pod_that_fails_its_trial_stays_out_for_longer_and_costs_one_request() {
+    let broken = Pod::scripted("broken", manners::reset_after_request).await;
+    let good = Pod::start("good").await;
+    let sidecar = over([&broken, &good]).start().await;
+    ask_until_ejected(&sidecar, &broken).await;
+    sidecar.until_state(&broken, "trial").await;
+    let before = broken.record().heads.len();
+    let mut client = sidecar.client().await;
+    assert_eq!(client.get("/").await.pod(), "good");
+    sidecar.until_state(&broken, "ejected").await;
+    let again = tokio::time::Instant::now();
+    assert_eq!(client.get("/").await.pod(), "good");
+    assert_eq!(broken.record().heads.len(), before + 1);
+    sidecar.until_state(&broken, "trial").await;
+    let took = again.elapsed();
+    assert!(took > Duration::from_millis(1_400), "out for only {took:?}");
+}
+
+#[tokio::test]
+async fn another_pod_on_the_same_address_starts_clean() {
+    let mended = Arc::<AtomicBool>::default();
+    let broken = Pod::scripted("broken", mendable(mended.clone())).await;
+    let good = Pod::start("good").await;
+    let slices = Slices::of([&broken, &good]);
+    let sidecar = Sidecar::watching(&slices)
+        .with("--retry-budget-floor", "10000")
+        .start()
+        .await;
+    ask_until_ejected(&sidecar, &broken).await;
+    mended.store(true, Relaxed);
+    slices.set([Entry::with_uid(&broken, "another"), Entry::from(&good)]);
+    let state = sidecar.until_state(&broken, "ready").await;
+    assert_eq!(state["requests"], 0, "{state}");
+    let before = broken.record().heads.len();
+    let mut client = sidecar.client().await;
+    for _ in 0..4 {
+        client.get("/").await;
+    }
+    assert!(broken.record().heads.len() > before);
+}

@@ -1,0 +1,19 @@
+//! What the scenes are made of: pods, clients, the sidecar as a process, and waits that end.
+
+pub mod client;
+pub mod head;
+pub mod load;
+pub mod log;
+pub mod manners;
+pub mod pod;
+pub mod sidecar;
+pub mod slices;
+pub mod wire;
+pub mod within;
+
+pub use client::Client;
+pub use load::Load;
+pub use pod::Pod;
+pub use sidecar::Sidecar;
+pub use slices::Slices;
+pub use within::{eventually, soon, within};

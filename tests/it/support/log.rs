@@ -1,0 +1,64 @@
+//! What a process said, line by line, and waits for a line to come.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::within::soon;
+
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    lines: Arc<watch::Sender<Vec<String>>>,
+}
+
+impl Log {
+    /// Collects a stream's lines on a thread of its own until it ends.
+    pub fn collect(&self, stream: impl Read + Send + 'static) {
+        let lines = self.lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                lines.send_modify(|lines| lines.push(line));
+            }
+        });
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+
+    /// The JSON lines for which `wanted` holds.
+    pub fn matching(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        matching(&self.lines.borrow(), wanted)
+    }
+
+    /// Waits for `count` JSON lines for which `wanted` holds.
+    pub async fn until(
+        &self,
+        what: &str,
+        count: usize,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Vec<Value> {
+        let mut lines = self.lines.subscribe();
+        let enough = lines.wait_for(|lines| matching(lines, &wanted).len() >= count);
+        drop(soon(&format!("log line: {what}"), enough).await.unwrap());
+        self.matching(wanted)
+    }
+}
+
+/// A field of a log line, whether its format nests fields or not.
+pub fn field<'a>(line: &'a Value, name: &str) -> &'a str {
+    line["fields"][name]
+        .as_str()
+        .or_else(|| line[name].as_str())
+        .unwrap_or_default()
+}
+
+fn matching(lines: &[String], wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(wanted)
+        .collect()
+}

@@ -1,0 +1,139 @@
+//! What takes too long.
+
+use std::time::{Duration, Instant};
+
+use crate::support::client::get;
+use crate::support::pod::Session;
+use crate::support::{Pod, Sidecar, manners, soon};
+
+#[tokio::test]
+async fn a_client_that_is_silent_or_slow_is_sent_away() {
+    let pod = Pod::start("a").await;
+    let mut sidecar = Sidecar::over([&pod])
+        .with("--header-timeout", "300ms")
+        .with("--client-idle-timeout", "300ms")
+        .start()
+        .await;
+    for (what, first) in [
+        ("silent from the start", ""),
+        ("slow in its first line", "GE"),
+        ("slow in its head", "GET / HTTP/1.1\r\nHost: sh"),
+        (
+            "idle after an answer",
+            "GET / HTTP/1.1\r\nHost: shop\r\n\r\n",
+        ),
+    ] {
+        let mut client = sidecar.client().await;
+        client.send(first).await;
+        if first.ends_with("\r\n\r\n") {
+            client.response().await;
+        }
+        let since = Instant::now();
+        soon(what, client.wire.gone()).await;
+        let took = since.elapsed();
+        assert!(took >= Duration::from_millis(200), "{what}: {took:?}");
+        assert!(took < Duration::from_secs(3), "{what}: {took:?}");
+    }
+    // One that drips a byte at a time gets no longer.
+    let mut client = sidecar.client().await;
+    let since = Instant::now();
+    let drip = async {
+        while client.wire.send("X").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("the end of a dripping client", drip).await;
+    assert!(since.elapsed() < Duration::from_secs(3));
+    assert!(sidecar.is_running());
+}
+
+#[tokio::test]
+async fn a_slow_head_of_a_later_request_is_not_waited_for_either() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod])
+        .with("--header-timeout", "300ms")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    client.get("/").await;
+    client.send("GET / HT").await;
+    let since = Instant::now();
+    soon("the end", client.wire.gone()).await;
+    assert!(since.elapsed() < Duration::from_secs(3));
+    // Between requests there is all the time of an idle connection.
+    let mut idle = sidecar.client().await;
+    idle.get("/").await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(idle.get("/").await.pod(), "a");
+}
+
+#[tokio::test]
+async fn a_pod_that_takes_too_long_to_answer_is_not_waited_for() {
+    let pod = Pod::scripted("a", manners::never_answer).await;
+    let sidecar = Sidecar::over([&pod])
+        .with("--response-timeout", "200ms")
+        .start()
+        .await;
+    let answer = sidecar.get("/").await;
+    assert_eq!((answer.status(), answer.flag()), (504, Some("UT")));
+    // It may be at work on it: never repeated, and told that nobody waits.
+    pod.until("the end of its connection", |record| record.open == 0)
+        .await;
+    assert_eq!(pod.record().heads.len(), 1);
+}
+
+#[tokio::test]
+async fn the_response_timeout_does_not_count_a_slow_upload_or_a_slow_body() {
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        session.request().await?;
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbo";
+        session.wire.send(head).await?;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        session.wire.send("dy").await
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .with("--response-timeout", "300ms")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nsl")
+        .await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    client.send("ow").await;
+    assert_eq!(client.response().await.text(), "body");
+}
+
+#[tokio::test]
+async fn a_request_has_an_end_whatever_keeps_it() {
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let sidecar = Sidecar::over([&silent])
+        .with("--request-timeout", "200ms")
+        .start()
+        .await;
+    let answer = sidecar.get("/").await;
+    assert_eq!((answer.status(), answer.flag()), (504, Some("UT")));
+
+    // Once the response's head is out, all that is left is to cut it short.
+    let endless = Pod::scripted("endless", |mut session: Session| async move {
+        session.request().await?;
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        session.wire.send(head).await?;
+        while session.wire.send("1\r\nx\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    })
+    .await;
+    let sidecar = Sidecar::over([&endless])
+        .with("--request-timeout", "300ms")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    client.send(get("/")).await;
+    client.try_response().await.unwrap_err();
+    endless
+        .until("the end of its connection", |record| record.open == 0)
+        .await;
+}
