@@ -1,6 +1,6 @@
 //! One request's way to a pod: attempts until one brings a response, or none can.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ impl Proxy {
             let mut connection = self.connection(upstream, outgoing).await?;
             let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
             let request = outgoing.request(keep_copy);
-            let sent = self.send(&mut connection, request).await;
+            let sent = self.send(&mut connection, request, &outgoing.body).await;
             match sent {
                 Ok(Ok(response)) => return checked(response, connection, upstream),
                 Ok(Err(SendError { error, unsent })) => {
@@ -194,17 +194,32 @@ impl Proxy {
         })
     }
 
-    /// Sends and waits for the response's head; the outer error is the response timeout.
+    /// Sends and waits for the response's head; the outer error is the response timeout. That runs from the end of
+    /// the request: how long a client takes to send its body is not the pod's matter.
     async fn send(
         &self,
         connection: &mut Http1<AttemptBody>,
         request: Request<AttemptBody>,
+        body: &Replay,
     ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Duration> {
-        match self.settings.timeouts.response {
-            None => Ok(connection.send(request).await),
-            Some(timeout) => tokio::time::timeout(timeout, connection.send(request))
-                .await
-                .map_err(|_| timeout),
+        let Some(timeout) = self.settings.timeouts.response else {
+            return Ok(connection.send(request).await);
+        };
+        let started = Instant::now();
+        let mut deadline = started + timeout;
+        let mut response = pin!(connection.send(request));
+        loop {
+            if let Ok(sent) = tokio::time::timeout_at(deadline.into(), &mut response).await {
+                return Ok(sent);
+            }
+            let now = Instant::now();
+            deadline = body
+                .finished_at(started)
+                .map_or(now, |end| end.max(started))
+                + timeout;
+            if deadline <= now {
+                return Err(timeout);
+            }
         }
     }
 

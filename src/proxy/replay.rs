@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::task::AtomicWaker;
@@ -38,6 +38,8 @@ struct Source {
     trailers: Option<HeaderMap>,
     /// The last frame has been read.
     finished: bool,
+    /// When there was nothing left to read.
+    finished_at: Option<Instant>,
     state: State,
     /// Bytes that came from the client.
     received: u64,
@@ -87,6 +89,7 @@ impl Replay {
                 keep,
                 trailers: None,
                 finished: false,
+                finished_at: None,
                 state: State::Whole,
                 received: 0,
             }))),
@@ -123,6 +126,14 @@ impl Replay {
         self.source
             .as_ref()
             .is_some_and(|source| !source.borrow().is_finished())
+    }
+
+    /// When the last of it had come from the client: `None` while there is more, `since` where there was none.
+    pub fn finished_at(&self, since: Instant) -> Option<Instant> {
+        match &self.source {
+            None => Some(since),
+            Some(source) => source.borrow().finished_at,
+        }
     }
 
     /// Bytes that came from the client.
@@ -180,6 +191,9 @@ impl Source {
             None => {}
         }
         self.finished = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        if self.finished_at.is_none() && self.is_finished() {
+            self.finished_at = Some(Instant::now());
+        }
         Poll::Ready(frame)
     }
 
