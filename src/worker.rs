@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::admission::Limit;
 use crate::drain::{self, Signal};
 use crate::error::Kind;
+use crate::net;
 use crate::proxy::{self, Proxy};
 use crate::stats::Count;
 use connection::Connection;
@@ -109,7 +110,13 @@ async fn accept(mut acceptor: Acceptor) {
         let accepted = tokio::select! {
             biased;
             accepted = acceptor.listener.accept() => accepted,
-            () = acceptor.drain.draining() => return,
+            () = acceptor.drain.draining() => {
+                // The kernel may have more than the event loop has heard of; a close would reset it.
+                while let Some((stream, peer)) = net::accept_now(&acceptor.listener) {
+                    acceptor.take(stream, peer);
+                }
+                return;
+            }
         };
         match accepted {
             Ok((stream, peer)) => {
