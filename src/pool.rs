@@ -4,6 +4,7 @@
 //! not needed ages and closes.
 
 pub mod http1;
+mod pod_io;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -20,6 +20,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
 use super::Opened;
+use super::pod_io::PodIo;
 use crate::net::SharedStream;
 
 /// A connection that carries one request at a time, with bodies of type `B`.
@@ -27,7 +28,7 @@ use crate::net::SharedStream;
 pub struct Http1<B: Body + 'static> {
     sender: SendRequest<B>,
     // Boxed: it moves from request to pool to request.
-    connection: Pin<Box<Connection<TokioIo<SharedStream>, B>>>,
+    connection: Pin<Box<Connection<TokioIo<PodIo>, B>>>,
     stream: SharedStream,
     /// Whether it has carried a request before this one.
     reused: bool,
@@ -77,7 +78,7 @@ where
         let stream = SharedStream::new(stream);
         let (sender, connection) = Builder::new()
             .max_buf_size(header_bytes.max(MIN_BUFFER))
-            .handshake(TokioIo::new(stream.clone()))
+            .handshake(TokioIo::new(PodIo::new(stream.clone())))
             .await
             .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
         Ok(Self {
