@@ -291,17 +291,21 @@ fn checked(
     connection: Http1<AttemptBody>,
     upstream: &Upstream<AttemptBody>,
 ) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Setback {
-            failure: Failure::new(
-                Kind::BrokenProtocol,
-                format!("pod {} switched protocols unasked", label(upstream)),
-            ),
-            unsent: false,
-            excused: false,
-        });
-    }
-    Ok((response, connection))
+    let unasked = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        "switched protocols"
+    } else if !headers::is_plainly_coded(response.headers()) {
+        "used a transfer coding"
+    } else {
+        return Ok((response, connection));
+    };
+    Err(Setback {
+        failure: Failure::new(
+            Kind::BrokenProtocol,
+            format!("pod {} {unasked} unasked", label(upstream)),
+        ),
+        unsent: false,
+        excused: false,
+    })
 }
 
 /// What a connection's error means for the request it carried.

@@ -50,8 +50,31 @@ pub fn for_upstream(headers: &mut HeaderMap, client: &HeaderValue) {
 }
 
 /// Makes a response's headers those of the way back. `Trailer` stays: it says which trailers follow.
+///
+/// A `Content-Length` beside a `Transfer-Encoding` goes: the chunks have told where the body ends (RFC 9112 section
+/// 6.3).
 pub fn for_client(headers: &mut HeaderMap) {
-    strip(headers, &[header::TE, header::TRANSFER_ENCODING]);
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let goes = [
+            header::TE,
+            header::TRANSFER_ENCODING,
+            header::CONTENT_LENGTH,
+        ];
+        strip(headers, &goes);
+    } else {
+        strip(headers, &[header::TE]);
+    }
+}
+
+/// Whether a response's body is as it was meant, once its chunks are undone. We ask for no transfer coding, and one
+/// that a pod applies all the same would be passed on without its name (RFC 9112 section 6.1).
+pub fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Removes the hop's own headers, `also`, and those that `Connection` names. The others keep their order.
