@@ -85,6 +85,12 @@ impl SharedStream {
         matches!(SockRef::from(&*stream).peek(&mut byte), Ok(1..))
     }
 
+    /// Makes the coming close a reset: the peer is not to take it for an end.
+    pub fn reset(&self) {
+        // A socket that refuses has no peer any more.
+        let _ = self.0.borrow().set_zero_linger();
+    }
+
     /// Writes what the socket takes at once; for a last word to a peer that is being sent away.
     pub fn write_now(&self, bytes: &[u8]) {
         // A peer that cannot take it is being sent away all the same.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc, watch};
@@ -231,6 +231,7 @@ impl Proxy {
             );
         }
         let has_body = !request.body().is_end_stream();
+        let is_http10 = request.version() == Version::HTTP_10;
         let permit = self.requests.enter();
         let answered = if permit.is_some() {
             self.exchange(request, &client, &mut record).await
@@ -251,9 +252,12 @@ impl Proxy {
         if response.headers().contains_key(header::CONNECTION) {
             client.set_closing();
         }
+        let ends_with_connection =
+            is_http10 && !response.headers().contains_key(header::CONTENT_LENGTH);
         response.body_mut().accompany(Company {
             record,
             client,
+            ends_with_connection,
             _permit: permit,
         });
         response

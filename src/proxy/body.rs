@@ -31,6 +31,8 @@ pub struct ResponseBody {
 pub struct Company {
     pub record: Record,
     pub client: Rc<Client>,
+    /// The client learns the body's end from the connection's end alone.
+    pub ends_with_connection: bool,
     /// Its place among the requests in flight.
     pub _permit: Option<Permit>,
 }
@@ -129,7 +131,16 @@ impl Body for ResponseBody {
             }
             Content::Upstream(upstreamed) => std::task::ready!(upstreamed.poll_frame(cx)),
         };
-        if let Some(Company { record, .. }) = &mut this.company {
+        if let Some(Company {
+            record,
+            client,
+            ends_with_connection,
+            ..
+        }) = &mut this.company
+        {
+            if *ends_with_connection && matches!(frame, Some(Err(_))) {
+                client.set_cut();
+            }
             match &frame {
                 Some(Ok(frame)) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
                 Some(Err(Cut::Upstream(_))) => record.cut(Kind::Reset),

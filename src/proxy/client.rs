@@ -20,6 +20,7 @@ pub struct Client {
     head: RefCell<Vec<u8>>,
     closing: Cell<bool>,
     draining: Cell<bool>,
+    cut: Cell<bool>,
 }
 
 /// How long a connection may take for what.
@@ -67,6 +68,7 @@ impl Client {
             head: RefCell::default(),
             closing: Cell::new(false),
             draining: Cell::new(false),
+            cut: Cell::new(false),
         })
     }
 
@@ -109,6 +111,15 @@ impl Client {
 
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+
+    /// A response was cut short, and a clean end of the connection would hide it.
+    pub fn set_cut(&self) {
+        self.cut.set(true);
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
     }
 
     /// The next response is to be the last here.

@@ -131,7 +131,9 @@ impl Connection {
                 }
             }
         }
-        if client.is_closing() {
+        if client.is_cut() {
+            stream.reset();
+        } else if client.is_closing() {
             linger(stream).await;
         }
     }
