@@ -14,8 +14,6 @@ pub struct Shares {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Share {
     pod: String,
-    /// Whether it was in the rotation.
-    in_turn: bool,
     requests: u64,
 }
 
@@ -26,7 +24,6 @@ impl Shares {
             .iter()
             .map(|pod| Share {
                 pod: pod.name().to_owned(),
-                in_turn: pod.in_turn(),
                 requests: pod.requests.saturating_sub(requests_of(before, pod.name())),
             })
             .collect();
@@ -42,17 +39,18 @@ impl Shares {
         self.counts().sum()
     }
 
-    /// Whether each pod of the rotation got its turn and the others nothing. A window need not end with a round, so
+    /// Whether each of the `ready` pods got its turn and the others nothing. A window need not end with a round, so
     /// a pod may have had one turn more than another, never two.
-    pub fn exact(&self) -> bool {
-        let in_turn = || self.pods.iter().filter(|share| share.in_turn);
-        let most = in_turn().map(|share| share.requests).max().unwrap_or(0);
-        let least = in_turn().map(|share| share.requests).min().unwrap_or(0);
-        let strays = self
+    pub fn exact(&self, ready: &[String]) -> bool {
+        let (in_turn, others): (Vec<&Share>, Vec<&Share>) = self
             .pods
             .iter()
-            .any(|share| !share.in_turn && share.requests > 0);
-        most - least <= 1 && !strays
+            .partition(|share| ready.contains(&share.pod));
+        let most = in_turn.iter().map(|share| share.requests).max();
+        let least = in_turn.iter().map(|share| share.requests).min();
+        let even = most.unwrap_or(0) - least.unwrap_or(0) <= 1;
+        let strays = others.iter().any(|share| share.requests > 0);
+        even && !strays && in_turn.len() == ready.len()
     }
 }
 
@@ -86,48 +84,52 @@ fn requests_of(pods: &[PodState], name: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn pod(name: &str, state: &str, requests: u64) -> PodState {
-        PodState {
-            pod: Some(name.to_owned()),
+    fn pods(counts: &[u64]) -> Vec<PodState> {
+        let pod = |(index, requests): (usize, &u64)| PodState {
+            pod: Some(format!("p-{index}")),
             address: "127.0.1.1:80".to_owned(),
-            state: state.to_owned(),
+            state: "ready".to_owned(),
             reason: None,
-            requests,
-        }
+            requests: *requests,
+        };
+        counts.iter().enumerate().map(pod).collect()
     }
 
     fn between(before: &[u64], after: &[u64]) -> Shares {
-        let pods = |counts: &[u64]| -> Vec<PodState> {
-            let named = |(index, count): (usize, &u64)| pod(&format!("p-{index}"), "ready", *count);
-            counts.iter().enumerate().map(named).collect()
-        };
         Shares::between(&pods(before), &pods(after))
+    }
+
+    fn names(indices: &[usize]) -> Vec<String> {
+        indices.iter().map(|index| format!("p-{index}")).collect()
     }
 
     #[test]
     fn an_unfinished_round_is_still_exact() {
-        assert!(between(&[5, 5, 6], &[15, 16, 16]).exact());
+        assert!(between(&[5, 5, 6], &[15, 16, 16]).exact(&names(&[0, 1, 2])));
     }
 
     #[test]
     fn two_turns_more_than_a_neighbour_are_not() {
-        assert!(!between(&[5, 5, 5], &[15, 15, 17]).exact());
+        assert!(!between(&[5, 5, 5], &[15, 15, 17]).exact(&names(&[0, 1, 2])));
     }
 
     #[test]
     fn a_pod_that_came_in_between_counts_from_zero() {
         let shares = between(&[5], &[15, 10]);
         assert_eq!(shares.total(), 20);
-        assert!(shares.exact());
+        assert!(shares.exact(&names(&[0, 1])));
     }
 
     #[test]
-    fn a_request_to_a_pod_out_of_the_rotation_is_not_exact() {
-        let before = [pod("p-a", "ready", 4), pod("p-b", "not_ready", 4)];
-        let kept = [pod("p-a", "ready", 9), pod("p-b", "not_ready", 4)];
-        let strayed = [pod("p-a", "ready", 9), pod("p-b", "not_ready", 5)];
-        assert!(Shares::between(&before, &kept).exact());
-        assert!(!Shares::between(&before, &strayed).exact());
+    fn a_request_to_a_pod_that_is_not_ready_is_not_exact() {
+        assert!(between(&[4, 4], &[9, 4]).exact(&names(&[0])));
+        assert!(!between(&[4, 4], &[9, 5]).exact(&names(&[0])));
+    }
+
+    #[test]
+    fn a_ready_pod_that_is_missing_or_gets_nothing_is_not_exact() {
+        assert!(!between(&[4, 4], &[9, 9]).exact(&names(&[0, 1, 2])));
+        assert!(!between(&[4, 4], &[9, 4]).exact(&names(&[0, 1])));
     }
 
     #[test]

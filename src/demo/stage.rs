@@ -184,9 +184,20 @@ impl<W: Write> Stage<W> {
         tokio::time::sleep_until(end.max(Instant::now() + WINDOW)).await;
         let after = self.count().await?;
         let shares = Shares::between(&before, &after);
-        let verdict = if shares.exact() { "exact" } else { "UNEVEN" };
-        self.report.borrow_mut().window(&shares);
-        self.say(&format!("{} requests, {verdict}: {shares}", shares.total()))
+        let ready = self.deployment.ready();
+        let exact = shares.exact(&ready);
+        self.report.borrow_mut().window(exact);
+        let verdict = if exact { "exact" } else { "UNEVEN" };
+        self.say(&format!("{} requests, {verdict}: {shares}", shares.total()))?;
+        // Only the sidecar itself leaves out a pod that the list calls ready, and it has a reason.
+        let out = after
+            .iter()
+            .filter(|pod| !pod.in_turn() && ready.iter().any(|name| name == pod.name()));
+        for pod in out {
+            let reason = pod.reason.as_deref().unwrap_or("no reason given");
+            self.say(&format!("{} is {}: {reason}", pod.name(), pod.state))?;
+        }
+        Ok(())
     }
 
     /// Requests per pod at a moment without any under way, which makes the numbers exact.
