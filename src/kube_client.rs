@@ -6,11 +6,12 @@
 //! Nothing in the stack retries or waits in silence: every failure reaches the caller, which knows how to say it.
 //! Answers are not compressed: it would cost the API server more than it saves on a cluster's network.
 
+mod body;
+mod credentials;
 mod guard;
 mod pace;
+mod tuning;
 
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,19 +20,17 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{AuthError, Body, ConfigExt};
-use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig};
+use kube::client::{Body, ConfigExt};
 use tokio::sync::watch;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
-use crate::backoff::Backoff;
 use crate::config::KubeAccess;
 
+pub(crate) use credentials::auth_failure;
+pub use credentials::{Credentials, KubeError};
 pub use guard::Refusal;
 pub use pace::Pace;
-
-/// Where the kubelet puts a pod's credentials.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub use tuning::Tuning;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,54 +45,6 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_IDLE: Duration = Duration::from_secs(10);
 
 type Stack = tower::util::BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>;
-
-/// Times and sizes of the dealings with the API server. The defaults are what the binary uses; tests shorten them.
-#[derive(Clone, Debug)]
-pub struct Tuning {
-    /// From a request to its response's head, connecting included.
-    pub head: Duration,
-    /// From a response's head to the end of its body, watches excepted.
-    pub body: Duration,
-    /// Bytes of one list, all its pages together.
-    pub list_bytes: usize,
-    /// Bytes of one watch event. An API server takes no object beyond about 3 MiB.
-    pub event_bytes: usize,
-    /// Slices asked for at once.
-    pub page_size: u32,
-    /// How long a watch asks to live, in seconds; drawn for each. Cloud load balancers drop flows idle for 240 s.
-    pub watch_seconds: RangeInclusive<u32>,
-    /// Waits after errors.
-    pub error_delays: Backoff,
-    /// Waits after watches that ended early.
-    pub short_watch_delays: Backoff,
-    /// A watch that lived this long was a good one.
-    pub healthy: Duration,
-    /// After trouble, a watch that stands for this long is believed.
-    pub settle: Duration,
-    /// The least time between two reads of a Service that is there.
-    pub service_interval: Duration,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        let floor = Duration::from_millis(500);
-        let ceiling = Duration::from_secs(15);
-        Self {
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(30),
-            list_bytes: 128 << 20,
-            event_bytes: 8 << 20,
-            page_size: 100,
-            watch_seconds: 120..=200,
-            error_delays: Backoff::new(floor, ceiling, 2),
-            // One early end is soon forgiven; a server that does it again and again is asked rarely.
-            short_watch_delays: Backoff::new(floor, ceiling, 10),
-            healthy: Duration::from_secs(10),
-            settle: Duration::from_secs(1),
-            service_interval: Duration::from_secs(30),
-        }
-    }
-}
 
 /// What the guard sees of a session's traffic.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,14 +73,6 @@ pub struct KubeClient {
     credentials: Credentials,
 }
 
-/// Where the credentials came from, so that a refusal can say what to renew.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    ServiceAccount,
-    Kubeconfig(PathBuf),
-    None,
-}
-
 /// A client with a pace and a pulse of its own. Sessions share connections, nothing else.
 #[derive(Clone)]
 pub struct Session {
@@ -147,35 +90,6 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Why there is no way to the API server. Each is one line that names the mend.
-#[derive(Debug, thiserror::Error)]
-pub enum KubeError {
-    #[error(
-        "not in a pod (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig FILE, or --endpoint ADDR for a fixed list"
-    )]
-    NotInPod,
-    #[error(
-        "this pod has no service account token ({reason}): mount one at {SERVICE_ACCOUNT} \
-         (automountServiceAccountToken: true, or a projected volume), or give --kubeconfig FILE or --endpoint ADDR"
-    )]
-    NoServiceAccount { reason: String },
-    #[error("--kubeconfig {}: {reason}", path.display())]
-    Kubeconfig { path: PathBuf, reason: String },
-    #[error("--context {wanted}: no such context in {}; there is {known}", path.display())]
-    Context {
-        wanted: String,
-        path: PathBuf,
-        known: String,
-    },
-    #[error("--context {0} names a context of a kubeconfig: give --kubeconfig FILE too")]
-    ContextAlone(String),
-    #[error("cannot use {credentials}: {reason}")]
-    Client {
-        credentials: Credentials,
-        reason: String,
-    },
-}
-
 impl KubeClient {
     /// Reads the credentials and builds the stack; nothing is sent yet.
     ///
@@ -185,17 +99,7 @@ impl KubeClient {
         if let Some(server) = &access.server {
             return Self::without_credentials(server.clone(), tuning);
         }
-        let (config, credentials) = match (&access.kubeconfig, &access.context) {
-            (Some(path), context) => (
-                from_kubeconfig(path, context.as_deref()).await?,
-                Credentials::Kubeconfig(path.clone()),
-            ),
-            (None, Some(context)) => return Err(KubeError::ContextAlone(context.clone())),
-            (None, None) => (
-                kube::Config::incluster().map_err(|error| in_pod_error(&error))?,
-                Credentials::ServiceAccount,
-            ),
-        };
+        let (config, credentials) = credentials::read(access).await?;
         Self::build(&config, credentials, tuning)
     }
 
@@ -283,16 +187,6 @@ impl KubeClient {
     }
 }
 
-impl std::fmt::Display for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::ServiceAccount => write!(f, "the service account in {SERVICE_ACCOUNT}"),
-            Self::Kubeconfig(path) => write!(f, "--kubeconfig {}", path.display()),
-            Self::None => f.write_str("no credentials"),
-        }
-    }
-}
-
 fn tcp_connector() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     // The scheme is https as a rule; TLS is the next layer's.
@@ -307,66 +201,6 @@ fn tcp_connector() -> HttpConnector {
     tcp
 }
 
-async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Result<kube::Config, KubeError> {
-    let failed = |reason: String| KubeError::Kubeconfig {
-        path: path.to_owned(),
-        reason,
-    };
-    let kubeconfig = Kubeconfig::read_from(path)
-        .map_err(|error| failed(format!("cannot read it: {}", root_cause(&error))))?;
-    if let Some(wanted) = context {
-        let names: Vec<&str> = kubeconfig
-            .contexts
-            .iter()
-            .map(|context| context.name.as_str())
-            .collect();
-        if !names.contains(&wanted) {
-            return Err(KubeError::Context {
-                wanted: wanted.to_owned(),
-                path: path.to_owned(),
-                known: if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                },
-            });
-        }
-    }
-    // The environment's proxies are for the outer world; one that the file itself asks for must not be passed over.
-    if kubeconfig
-        .clusters
-        .iter()
-        .filter_map(|cluster| cluster.cluster.as_ref())
-        .any(|cluster| cluster.proxy_url.is_some())
-    {
-        return Err(failed(
-            "it has a proxy-url, which podrobin does not support: reach the API server directly"
-                .to_owned(),
-        ));
-    }
-    let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
-        ..KubeConfigOptions::default()
-    };
-    kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| match error {
-            kube::config::KubeconfigError::CurrentContextNotSet => {
-                failed("it has no current-context: give --context NAME".to_owned())
-            }
-            error => failed(one_line(&error.to_string())),
-        })
-}
-
-fn in_pod_error(error: &InClusterError) -> KubeError {
-    match error {
-        InClusterError::ReadEnvironmentVariable(_) => KubeError::NotInPod,
-        error => KubeError::NoServiceAccount {
-            reason: one_line(&error.to_string()),
-        },
-    }
-}
-
 /// Scheme, host and port; anything else in the URL is nobody's business.
 fn server_name(url: &http::Uri) -> String {
     let scheme = url.scheme_str().unwrap_or("https");
@@ -375,19 +209,6 @@ fn server_name(url: &http::Uri) -> String {
         || format!("{scheme}://{host}"),
         |port| format!("{scheme}://{host}:{port}"),
     )
-}
-
-/// Why there are no credentials. A credential plugin's arguments, environment and output may hold some: left out.
-pub(crate) fn auth_failure(error: &AuthError) -> String {
-    match error {
-        AuthError::AuthExecRun { out, .. } => {
-            format!("its credential plugin failed with {}", out.status)
-        }
-        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
-            "what its credential plugin wrote cannot be read".to_owned()
-        }
-        error => one_line(&error.to_string()),
-    }
 }
 
 /// An error and what it came from, outermost first.

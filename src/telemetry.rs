@@ -8,6 +8,10 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::config::LogFormat;
 
+/// What other crates may say. kube says each failure of a request again and again, and logs a list that it cannot read
+/// whole; discovery says the same once, with the mend.
+const OTHERS: &str = "warn,kube_client=off,kube_runtime=off";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub format: LogFormat,
@@ -66,7 +70,7 @@ impl Filter {
         match self.shown.parse::<LevelFilter>() {
             Ok(LevelFilter::OFF) => "off".to_owned(),
             Ok(LevelFilter::ERROR) => "error".to_owned(),
-            Ok(level) => format!("warn,podrobin={level}"),
+            Ok(level) => format!("{OTHERS},podrobin={level}"),
             Err(_) => self.shown.clone(),
         }
     }
@@ -116,9 +120,12 @@ mod tests {
 
     #[test]
     fn a_bare_level_is_for_podrobin_and_others_only_warn() {
-        assert_eq!(Filter::default().directives(), "warn,podrobin=info");
-        assert_eq!(directives("debug"), "warn,podrobin=debug");
-        assert_eq!(directives("DEBUG"), "warn,podrobin=debug");
+        assert_eq!(
+            Filter::default().directives(),
+            "warn,kube_client=off,kube_runtime=off,podrobin=info"
+        );
+        assert!(directives("debug").ends_with(",podrobin=debug"));
+        assert_eq!(directives("DEBUG"), directives("debug"));
         assert_eq!(directives("error"), "error");
         assert_eq!(directives("off"), "off");
     }

@@ -3,21 +3,19 @@
 //! kube's own client waits for ever for a response's head and for a list's body, keeps what it reads without bound,
 //! and starts a watch that ended at once again at once.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use kube::client::Body as RequestBody;
 use tokio::sync::watch;
 use tower::{BoxError, Service, ServiceExt};
 
+use super::body::GuardedBody;
 use super::{Pace, Pulse, Stack, Tuning};
 
 /// Pages of one list at most: a server whose pages never end is broken.
@@ -120,21 +118,14 @@ impl Guard {
     }
 
     fn guard_body(self, ask: Ask, status: StatusCode, body: Incoming) -> GuardedBody {
-        let reading = match ask {
+        match ask {
             Ask::Watch { own_time } if status.is_success() => {
-                Reading::Watch(WatchReading::open(&self, own_time))
+                GuardedBody::of_watch(body, &self, own_time)
             }
             // The body of a refusal is read whole, as a list is.
-            Ask::Watch { .. } | Ask::Page { .. } => Reading::Page {
-                deadline: Box::pin(tokio::time::sleep(self.tuning.body)),
-                list: self.list,
-                pulse: status.is_success().then_some(self.pulse),
-            },
-        };
-        GuardedBody {
-            body,
-            reading,
-            tuning: self.tuning,
+            Ask::Watch { .. } | Ask::Page { .. } => {
+                GuardedBody::of_page(body, self, status.is_success())
+            }
         }
     }
 }
@@ -151,7 +142,7 @@ impl ListSize {
         Ok(())
     }
 
-    fn take(&self, bytes: usize, most: usize) -> Result<(), Refusal> {
+    pub(super) fn take(&self, bytes: usize, most: usize) -> Result<(), Refusal> {
         let before = self.bytes.fetch_add(bytes, Relaxed);
         if before.saturating_add(bytes) > most {
             return Err(Refusal::LongList(most));
@@ -166,135 +157,6 @@ fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     }
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
     seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// A response body that is bounded in time and size, and says when its bytes come.
-#[derive(Debug)]
-pub(super) struct GuardedBody {
-    body: Incoming,
-    reading: Reading,
-    tuning: Arc<Tuning>,
-}
-
-#[derive(Debug)]
-enum Reading {
-    Page {
-        deadline: Pin<Box<tokio::time::Sleep>>,
-        list: Arc<ListSize>,
-        /// A refusal's bytes say nothing about the list.
-        pulse: Option<Arc<watch::Sender<Pulse>>>,
-    },
-    Watch(WatchReading),
-    Over,
-}
-
-/// An open watch. Its end is told when this is dropped, whoever ends it.
-#[derive(Debug)]
-struct WatchReading {
-    opened: Instant,
-    own_time: Duration,
-    /// Bytes since the last line's end.
-    line: usize,
-    pace: Arc<Pace>,
-    pulse: Arc<watch::Sender<Pulse>>,
-}
-
-impl WatchReading {
-    fn open(guard: &Guard, own_time: Duration) -> Self {
-        let opened = Instant::now();
-        guard.pulse.send_modify(|pulse| {
-            pulse.last_byte = Some((opened, SystemTime::now()));
-            pulse.watches += 1;
-            pulse.open = true;
-        });
-        Self {
-            opened,
-            own_time,
-            line: 0,
-            pace: guard.pace.clone(),
-            pulse: guard.pulse.clone(),
-        }
-    }
-
-    fn take(&mut self, data: &[u8], most: usize) -> Result<(), Refusal> {
-        self.pulse.send_modify(Pulse::beat);
-        for piece in data.split_inclusive(|byte| *byte == b'\n') {
-            self.line += piece.len();
-            if self.line > most {
-                return Err(Refusal::LongEvent(most));
-            }
-            if piece.ends_with(b"\n") {
-                self.line = 0;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for WatchReading {
-    fn drop(&mut self) {
-        self.pace.watch_ended(self.opened.elapsed(), self.own_time);
-        self.pulse.send_modify(|pulse| pulse.open = false);
-    }
-}
-
-impl GuardedBody {
-    fn poll_guarded(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Reading::Page { deadline, .. } = &mut self.reading
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(Refusal::SlowBody(self.tuning.body).into())));
-        }
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
-            return Poll::Ready(None);
-        };
-        if let Some(data) = frame.data_ref() {
-            match &mut self.reading {
-                Reading::Watch(watch) => watch.take(data, self.tuning.event_bytes)?,
-                Reading::Page { list, pulse, .. } => {
-                    if let Some(pulse) = pulse {
-                        // Nobody waits for a list's bytes one by one.
-                        pulse.send_if_modified(|pulse| {
-                            pulse.beat();
-                            false
-                        });
-                    }
-                    list.take(data.len(), self.tuning.list_bytes)?;
-                }
-                Reading::Over => {}
-            }
-        }
-        Poll::Ready(Some(Ok(frame)))
-    }
-}
-
-impl Body for GuardedBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        let frame = ready!(this.poll_guarded(cx));
-        if !matches!(frame, Some(Ok(_))) {
-            // Told now and not when the reader gets round to dropping the body.
-            this.reading = Reading::Over;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

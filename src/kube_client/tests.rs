@@ -2,6 +2,9 @@ use socket2::SockRef;
 use tempfile::NamedTempFile;
 use tower::Service;
 
+use kube::config::InClusterError;
+
+use super::credentials::in_pod_error;
 use super::*;
 
 fn kubeconfig(text: &str) -> NamedTempFile {

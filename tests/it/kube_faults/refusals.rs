@@ -1,5 +1,6 @@
 //! Rights and tokens that come and go, and an API server that does.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use podrobin::discovery::Phase;
@@ -115,4 +116,60 @@ async fn a_running_watch_is_not_asked_for_its_right() {
         .unwrap();
     assert_eq!(scene.addresses().await, ["10.0.0.3"]);
     assert_eq!(scene.status.borrow().phase, Phase::Live);
+}
+
+/// A log of this thread's, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self, with: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter(|line| line.contains(with));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_trouble_is_logged_once_however_long_it_lasts() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("podrobin=info")
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut scene = Scene::with_two_pods(quick(), |ask, nth| match (ask, nth) {
+        (Ask::List, ..5) => forbidden(),
+        _ => Fault::Pass,
+    })
+    .await;
+    scene.phase(Phase::Live).await;
+    let warnings = log.lines("WARN");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("may not get,list,watch endpointslices"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[0].contains("service=shop/cart:http"),
+        "{warnings:?}"
+    );
+    let rest = log.lines("INFO");
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert!(
+        rest[0].contains("the list of endpoints is live"),
+        "{rest:?}"
+    );
 }
