@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::replay::AttemptBody;
+use super::replay::{AttemptBody, Replay};
 use crate::balance::TrialPass;
 use crate::error::Kind;
 use crate::outlier::{Fact, Outcome, SILENCE};
@@ -25,6 +25,8 @@ pub struct Reporter {
 #[derive(Debug)]
 pub struct Attempt {
     upstream: Rc<Upstream<AttemptBody>>,
+    /// The request's body, which may still be on its way.
+    body: Replay,
     reporter: Reporter,
     started: Instant,
     trial: Option<TrialPass>,
@@ -53,6 +55,7 @@ impl Reporter {
 impl Attempt {
     pub fn start(
         upstream: Rc<Upstream<AttemptBody>>,
+        body: Replay,
         trial: Option<TrialPass>,
         reporter: Reporter,
         now: Instant,
@@ -60,6 +63,7 @@ impl Attempt {
         upstream.counters().start();
         Self {
             upstream,
+            body,
             reporter,
             started: now,
             trial,
@@ -69,6 +73,10 @@ impl Attempt {
 
     pub fn upstream(&self) -> &Rc<Upstream<AttemptBody>> {
         &self.upstream
+    }
+
+    pub fn body(&self) -> &Replay {
+        &self.body
     }
 
     /// A response's head has come.
@@ -103,7 +111,11 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.upstream.counters().end();
-        if !self.decided && self.started.elapsed() > SILENCE {
+        let silent = self
+            .body
+            .pods_turn(self.started)
+            .is_some_and(|since| since.elapsed() > SILENCE);
+        if !self.decided && silent {
             self.report(Outcome::GaveUp);
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use super::attempt::Attempt;
 use super::client::Client;
 use super::record::Record;
-use super::replay::{AttemptBody, Replay};
+use super::replay::AttemptBody;
 use crate::admission::Permit;
 use crate::error::Kind;
 use crate::pool::http1::Http1;
@@ -50,8 +50,6 @@ pub struct Upstreamed {
     /// `None` once the connection has closed.
     pub connection: Option<Http1<AttemptBody>>,
     pub attempt: Attempt,
-    /// The request's body, which may still be on its way.
-    pub request: Replay,
     /// When the whole request must be over.
     pub deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -173,7 +171,7 @@ impl Drop for ResponseBody {
         let ended = self.is_end_stream();
         if let Some(Company { record, client, .. }) = &mut self.company {
             if let Content::Upstream(upstreamed) = &self.content {
-                record.received(upstreamed.request.received());
+                record.received(upstreamed.attempt.body().received());
             }
             if ended {
                 record.complete();

@@ -55,6 +55,7 @@ impl Proxy {
             record.attempt(&upstream);
             let mut attempt = Attempt::start(
                 upstream.clone(),
+                outgoing.body.clone(),
                 trial,
                 self.reporter.clone(),
                 Instant::now(),
@@ -64,13 +65,7 @@ impl Proxy {
                 Ok((response, connection)) => {
                     attempt.answered();
                     record.answered(response.status());
-                    return Ok(self.respond(
-                        response,
-                        connection,
-                        attempt,
-                        outgoing.body,
-                        deadline,
-                    ));
+                    return Ok(respond(response, connection, attempt, deadline));
                 }
                 Err(setback) => {
                     attempt.failed(setback.failure.kind, setback.excused);
@@ -194,8 +189,8 @@ impl Proxy {
         })
     }
 
-    /// Sends and waits for the response's head; the outer error is the response timeout. That runs from the end of
-    /// the request: how long a client takes to send its body is not the pod's matter.
+    /// Sends and waits for the response's head; the outer error is the response timeout. That runs while it is the
+    /// pod's turn: how long a client takes to send its body is not the pod's matter.
     async fn send(
         &self,
         connection: &mut Http1<AttemptBody>,
@@ -213,48 +208,41 @@ impl Proxy {
                 return Ok(sent);
             }
             let now = Instant::now();
-            deadline = body
-                .finished_at(started)
-                .map_or(now, |end| end.max(started))
-                + timeout;
+            deadline = body.pods_turn(started).unwrap_or(now) + timeout;
             if deadline <= now {
                 return Err(timeout);
             }
         }
     }
+}
 
-    /// The client's response, with all that must live as long as it does.
-    fn respond(
-        &self,
-        response: Response<Incoming>,
-        connection: Http1<AttemptBody>,
-        attempt: Attempt,
-        request: Replay,
-        deadline: Option<Pin<Box<Sleep>>>,
-    ) -> Response<ResponseBody> {
-        let (mut head, incoming) = response.into_parts();
-        if let Some(seconds) = headers::keep_alive_timeout(&head.headers) {
-            attempt
-                .upstream()
-                .learn_idle_timeout(Duration::from_secs(seconds));
-        }
-        headers::for_client(&mut head.headers);
-        // The pod's version is that of its own hop.
-        head.version = Version::HTTP_11;
-        let unread = request.is_unread();
-        let body = ResponseBody::upstream(Upstreamed {
-            incoming,
-            connection: Some(connection),
-            attempt,
-            request,
-            deadline,
-        });
-        let mut response = Response::from_parts(head, body);
-        if unread {
-            close_after(&mut response);
-        }
-        response
+/// The client's response, with all that must live as long as it does.
+fn respond(
+    response: Response<Incoming>,
+    connection: Http1<AttemptBody>,
+    attempt: Attempt,
+    deadline: Option<Pin<Box<Sleep>>>,
+) -> Response<ResponseBody> {
+    let (mut head, incoming) = response.into_parts();
+    if let Some(seconds) = headers::keep_alive_timeout(&head.headers) {
+        let said = Duration::from_secs(seconds);
+        attempt.upstream().learn_idle_timeout(said);
     }
+    headers::for_client(&mut head.headers);
+    // The pod's version is that of its own hop.
+    head.version = Version::HTTP_11;
+    let unread = attempt.body().is_unread();
+    let body = ResponseBody::upstream(Upstreamed {
+        incoming,
+        connection: Some(connection),
+        attempt,
+        deadline,
+    });
+    let mut response = Response::from_parts(head, body);
+    if unread {
+        close_after(&mut response);
+    }
+    response
 }
 
 impl Outgoing {

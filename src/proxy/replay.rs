@@ -22,8 +22,8 @@ use tokio::time::Sleep;
 /// 10.1.1: a client should not wait indefinitely, and some servers never send it).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The body of one request, over all its attempts.
-#[derive(Debug)]
+/// The body of one request, over all its attempts. Clones are the same body.
+#[derive(Clone, Debug)]
 pub struct Replay {
     source: Option<Rc<RefCell<Source>>>,
     gate: Option<Arc<ContinueGate>>,
@@ -38,8 +38,10 @@ struct Source {
     trailers: Option<HeaderMap>,
     /// The last frame has been read.
     finished: bool,
-    /// When there was nothing left to read.
-    finished_at: Option<Instant>,
+    /// When the last frame was taken.
+    taken: Option<Instant>,
+    /// The next frame has been asked for, and the client has not sent it yet.
+    awaited: bool,
     state: State,
     /// Bytes that came from the client.
     received: u64,
@@ -89,7 +91,8 @@ impl Replay {
                 keep,
                 trailers: None,
                 finished: false,
-                finished_at: None,
+                taken: None,
+                awaited: false,
                 state: State::Whole,
                 received: 0,
             }))),
@@ -128,12 +131,14 @@ impl Replay {
             .is_some_and(|source| !source.borrow().is_finished())
     }
 
-    /// When the last of it had come from the client: `None` while there is more, `since` where there was none.
-    pub fn finished_at(&self, since: Instant) -> Option<Instant> {
-        match &self.source {
-            None => Some(since),
-            Some(source) => source.borrow().finished_at,
-        }
+    /// Since when the pod has had all that the client sent, or has not taken what waits: it is its turn. `None` while
+    /// more is awaited from the client, `since` where nothing has been taken yet.
+    pub fn pods_turn(&self, since: Instant) -> Option<Instant> {
+        let Some(source) = &self.source else {
+            return Some(since);
+        };
+        let source = source.borrow();
+        (!source.awaited).then(|| source.taken.map_or(since, |taken| taken.max(since)))
     }
 
     /// Bytes that came from the client.
@@ -177,7 +182,10 @@ impl Source {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.awaited = frame.is_pending();
+        let frame = ready!(frame);
+        self.taken = Some(Instant::now());
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -191,9 +199,6 @@ impl Source {
             None => {}
         }
         self.finished = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        if self.finished_at.is_none() && self.is_finished() {
-            self.finished_at = Some(Instant::now());
-        }
         Poll::Ready(frame)
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::support::client::get;
+use crate::support::client::{Client, get};
 use crate::support::log::field;
 use crate::support::pod::Session;
 use crate::support::sidecar::Plan;
 use crate::support::slices::Entry;
+use crate::support::within::eventually;
 use crate::support::{Pod, Sidecar, Slices, manners};
 
 /// Longer than the second of silence after which a client that gives up counts against the pod.
@@ -136,6 +137,52 @@ async fn where_all_clients_give_up_no_pod_is_to_blame() {
     for pod in &polled {
         assert_eq!(sidecar.state_of(pod).await["state"], "ready");
         assert_eq!(pod.record().heads.len(), 9);
+    }
+}
+
+/// Begins an upload and asks for an answer, so often: in turn, so that one pod gets the uploads, the other the rest.
+async fn alternate(sidecar: &Sidecar, pods: [&Pod; 2], rounds: usize) -> Vec<Client> {
+    let heads = || {
+        pods.iter()
+            .map(|pod| pod.record().heads.len())
+            .sum::<usize>()
+    };
+    let mut uploads = Vec::new();
+    for _ in 0..rounds {
+        let begun = heads();
+        let mut upload = sidecar.client().await;
+        upload
+            .send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nha")
+            .await;
+        eventually("the upload's head", async || {
+            (heads() > begun).then_some(())
+        })
+        .await;
+        uploads.push(upload);
+        sidecar.get("/").await;
+    }
+    uploads
+}
+
+#[tokio::test]
+async fn clients_that_leave_in_the_middle_of_a_slow_upload_blame_nobody() {
+    let (a, b) = (Pod::start("a").await, Pod::start("b").await);
+    let sidecar = Sidecar::over([&a, &b]).start().await;
+    let mut old = alternate(&sidecar, [&a, &b], 6).await;
+    tokio::time::sleep(PATIENCE).await;
+    drop(old.pop());
+    // The other pod's answers since the first client left would now be proof enough.
+    let young = alternate(&sidecar, [&a, &b], 6).await;
+    drop(old);
+    let uploaded = if a.count("GET") == 0 { &a } else { &b };
+    uploaded
+        .until("the end of the old uploads", |record| {
+            record.open == young.len()
+        })
+        .await;
+    assert_eq!(uploaded.count("GET"), 0);
+    for pod in [&a, &b] {
+        assert_eq!(sidecar.state_of(pod).await["state"], "ready");
     }
 }
 

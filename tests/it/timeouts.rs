@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::client::get;
 use crate::support::pod::Session;
 use crate::support::{Pod, Sidecar, manners, soon};
@@ -103,6 +105,37 @@ async fn the_response_timeout_does_not_count_a_slow_upload_or_a_slow_body() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     client.send("ow").await;
     assert_eq!(client.response().await.text(), "body");
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_take_an_upload_is_not_waited_for() {
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        session.head().await?;
+        std::future::pending().await
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .with("--response-timeout", "300ms")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000000\r\n\r\n")
+        .await;
+    // More than sockets and buffers hold, so that it is the pod that is waited for.
+    let (mut reader, mut writer) = client.wire.stream().split();
+    let upload = async {
+        let chunk = vec![b'x'; 1 << 20];
+        while writer.write_all(&chunk).await.is_ok() {}
+    };
+    let mut answer = [0; 12];
+    tokio::select! {
+        () = upload => {}
+        read = soon("an answer", reader.read_exact(&mut answer)) => {
+            read.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 504");
+        }
+    }
 }
 
 #[tokio::test]
