@@ -105,6 +105,22 @@ async fn a_relist_that_says_nothing_new_sends_no_update() {
     scene.nothing_new();
 }
 
+/// Some proxies make a status of what the API server tells as an event.
+#[tokio::test]
+async fn a_version_that_is_gone_by_status_is_listed_anew() {
+    let mut scene = Scene::with_two_pods(quick(), |ask, nth| match (ask, nth) {
+        (Ask::Watch, 0) => status(410, "too old resource version"),
+        _ => Fault::Pass,
+    })
+    .await;
+    assert_eq!(scene.addresses().await, ["10.0.0.1", "10.0.0.2"]);
+    scene.phase(Phase::Relisting).await;
+    scene.phase(Phase::Live).await;
+    assert_eq!(scene.flaky.count(Ask::List), 2);
+    assert_eq!(scene.flaky.count(Ask::Watch), 2);
+    scene.nothing_new();
+}
+
 /// A first list, then a watch that answers with `line`, and a change that only a new list can tell.
 async fn survives(tuning: Tuning, line: impl Into<Bytes>, text: &str) {
     let line = line.into();
@@ -127,6 +143,8 @@ async fn survives(tuning: Tuning, line: impl Into<Bytes>, text: &str) {
         ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
     );
     scene.phase(Phase::Live).await;
+    // What the line said is lost, so a list had to tell; the first that was asked for broke off.
+    assert_eq!(scene.flaky.count(Ask::List), 3);
 }
 
 #[tokio::test]

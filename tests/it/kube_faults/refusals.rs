@@ -1,15 +1,19 @@
 //! Rights and tokens that come and go, and an API server that does.
 
-use std::sync::{Arc, Mutex};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use podrobin::discovery::Phase;
 use podrobin::kube_client::Tuning;
 
-use super::flaky::{Ask, Fault, closed_port};
+use super::flaky::{Ask, Fault, Flaky, closed_port};
 use super::scene::{Scene, forbidden, http, quick, service, slice, status};
 use podrobin::demo::api::Api;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// Watches live for a second, so that a refusal shows soon: a running watch outlives its right.
 fn short_watches() -> Tuning {
@@ -118,58 +122,60 @@ async fn a_running_watch_is_not_asked_for_its_right() {
     assert_eq!(scene.status.borrow().phase, Phase::Live);
 }
 
-/// A log of this thread's, in memory.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self, with: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().filter(|line| line.contains(with));
-        lines.map(str::to_owned).collect()
+/// The program's standard error until it says that its list is live; then the program is ended.
+fn log_until_live(server: SocketAddr) -> Vec<String> {
+    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: it, users: [], \
+         clusters: [{{name: it, cluster: {{server: 'http://{server}'}}}}], \
+         contexts: [{{name: it, context: {{cluster: it, user: ''}}}}]}}"
+    );
+    std::fs::write(kubeconfig.path(), text).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_podrobin"))
+        .args(["run", "--service", "shop/cart:http"])
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .arg("--kubeconfig")
+        .arg(kubeconfig.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(program.stderr.take().unwrap()).lines() {
+        lines.push(line.unwrap());
+        if lines
+            .last()
+            .unwrap()
+            .contains("the list of endpoints is live")
+        {
+            break;
+        }
     }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+    lines
 }
 
 #[tokio::test]
 async fn a_trouble_is_logged_once_however_long_it_lasts() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("podrobin=info")
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let mut scene = Scene::with_two_pods(quick(), |ask, nth| match (ask, nth) {
-        (Ask::List, ..5) => forbidden(),
+    let api = Api::new();
+    api.apply_service(&service(&json!({}))).unwrap();
+    api.apply_slice(&slice("cart-a", &["10.0.0.1"])).unwrap();
+    let flaky = Flaky::new(api, |ask, nth| match (ask, nth) {
+        (Ask::List, ..2) => forbidden(),
         _ => Fault::Pass,
-    })
-    .await;
-    scene.phase(Phase::Live).await;
-    let warnings = log.lines("WARN");
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(flaky.serve(listener));
+    let lines = tokio::task::spawn_blocking(move || log_until_live(server))
+        .await
+        .unwrap();
+    let refusals: Vec<&String> = lines.iter().filter(|line| line.contains("403")).collect();
+    assert_eq!(refusals.len(), 1, "{lines:#?}");
     assert!(
-        warnings[0].contains("may not get,list,watch endpointslices"),
-        "{warnings:?}"
+        refusals[0].contains("may not get,list,watch endpointslices"),
+        "{lines:#?}"
     );
-    assert!(
-        warnings[0].contains("service=shop/cart:http"),
-        "{warnings:?}"
-    );
-    let rest = log.lines("INFO");
-    assert_eq!(rest.len(), 1, "{rest:?}");
-    assert!(
-        rest[0].contains("the list of endpoints is live"),
-        "{rest:?}"
-    );
+    assert!(refusals[0].contains("shop/cart:http"), "{lines:#?}");
 }
