@@ -45,6 +45,11 @@ async fn the_example_works_with_the_rights_it_is_given() {
     let sidecar = Sidecar::start(&kubeconfig, &[], &environment(container, &pod)).await;
     sidecar.ready().await;
     sidecar.settled(3).await;
+    assert!(
+        !sidecar.lines().contains("no such setting"),
+        "{}",
+        sidecar.lines()
+    );
     let mut client = load::Client::new(sidecar.proxy());
     let mut answers = BTreeSet::new();
     for _ in 0..3 {
