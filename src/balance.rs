@@ -1,22 +1,33 @@
 //! Balancing: a [`Balancer`] builds an immutable [`Picker`] for each snapshot; a worker only calls [`Picker::pick`].
 //!
-//! A further policy is a variant of [`Order`] with a file of its own.
+//! A further policy is a variant of `State` and of `Order`, with a file of its own.
 
 mod random;
 mod round_robin;
+mod trial;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+#[cfg(test)]
+mod tests;
 
 use crate::config::Policy;
 use crate::endpoint::Identity;
 
 use random::Random;
 use round_robin::{Rotation, RoundRobin};
+use trial::{Trial, Trials};
+
+pub use trial::TrialPass;
 
 /// Makes pickers, and carries from one to the next what must survive an update. Owned by membership.
 #[derive(Debug)]
-pub enum Balancer {
+pub struct Balancer {
+    state: State,
+    trials: Trials,
+}
+
+/// What a policy carries from picker to picker.
+#[derive(Debug)]
+enum State {
     RoundRobin(Rotation),
     Random,
 }
@@ -44,12 +55,6 @@ enum Order {
     Random(Random),
 }
 
-#[derive(Debug)]
-struct Trial {
-    member: usize,
-    taken: Arc<AtomicBool>,
-}
-
 /// A choice.
 #[derive(Debug)]
 pub struct Pick {
@@ -58,39 +63,31 @@ pub struct Pick {
     pub trial: Option<TrialPass>,
 }
 
-/// The right to try a pod that was ejected. Dropped without a verdict, the next request gets it.
-#[derive(Debug)]
-pub struct TrialPass {
-    taken: Arc<AtomicBool>,
-}
-
 impl Balancer {
     pub fn new(policy: Policy) -> Self {
-        match policy {
-            Policy::RoundRobin => Self::RoundRobin(Rotation::start()),
-            Policy::Random => Self::Random,
+        let state = match policy {
+            // At random: sidecars that start together must not march in step.
+            Policy::RoundRobin => State::RoundRobin(Rotation::starting_at(fastrand::u32(..))),
+            Policy::Random => State::Random,
+        };
+        Self {
+            state,
+            trials: Trials::default(),
         }
     }
 
     /// A picker over `candidates`, which are sorted by identity.
     pub fn picker(&mut self, candidates: &[Candidate]) -> Picker {
-        let steady: Vec<&Candidate> = candidates
-            .iter()
-            .filter(|candidate| !candidate.trial)
-            .collect();
-        let order = match self {
-            Self::RoundRobin(rotation) => Order::RoundRobin(rotation.next_picker(&steady)),
-            Self::Random => Order::Random(Random::new(&steady)),
+        let (on_trial, steady): (Vec<_>, Vec<_>) =
+            candidates.iter().partition(|candidate| candidate.trial);
+        let order = match &mut self.state {
+            State::RoundRobin(rotation) => Order::RoundRobin(rotation.next_picker(&steady)),
+            State::Random => Order::Random(Random::new(&steady)),
         };
-        let trials = candidates
-            .iter()
-            .filter(|candidate| candidate.trial)
-            .map(|candidate| Trial {
-                member: candidate.member,
-                taken: Arc::default(),
-            })
-            .collect();
-        Picker { order, trials }
+        Picker {
+            order,
+            trials: self.trials.next_picker(&on_trial),
+        }
     }
 }
 
@@ -100,37 +97,38 @@ impl Picker {
     }
 
     /// The next endpoint, or `None` where there is none at all. An endpoint for which `tried` holds is chosen only
-    /// if there is no other.
+    /// if there is no other that may be (one on trial may not be while another request tries it).
     pub fn pick(&self, tried: impl Fn(usize) -> bool) -> Option<Pick> {
-        if let Some(pick) = self.pick_trial(&tried) {
-            return Some(pick);
-        }
-        let member = match &self.order {
-            Order::RoundRobin(order) => order.pick(&tried),
-            Order::Random(order) => order.pick(&tried),
-        };
-        member
-            .or_else(|| self.trials.first().map(|trial| trial.member))
-            .map(|member| Pick {
+        self.pick_trial(&tried).or_else(|| {
+            let member = match &self.order {
+                Order::RoundRobin(order) => order.pick(&tried),
+                Order::Random(order) => order.pick(&tried),
+            };
+            let member = member.or_else(|| self.pick_without_pass(&tried))?;
+            Some(Pick {
                 member,
                 trial: None,
             })
+        })
     }
 
     fn pick_trial(&self, tried: impl Fn(usize) -> bool) -> Option<Pick> {
-        let trial = self
-            .trials
+        self.trials
             .iter()
-            .find(|trial| !tried(trial.member) && !trial.taken.load(Relaxed))?;
-        if trial.taken.swap(true, Relaxed) {
-            return None;
-        }
-        Some(Pick {
-            member: trial.member,
-            trial: Some(TrialPass {
-                taken: trial.taken.clone(),
-            }),
-        })
+            .filter(|trial| !tried(trial.member))
+            .find_map(|trial| {
+                Some(Pick {
+                    member: trial.member,
+                    trial: Some(trial.pass()?),
+                })
+            })
+    }
+
+    /// Where all are on trial, better one that another request is trying too than none.
+    fn pick_without_pass(&self, tried: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut members = self.trials.iter().map(|trial| trial.member);
+        let first = members.clone().next();
+        members.find(|member| !tried(*member)).or(first)
     }
 }
 
@@ -140,18 +138,5 @@ impl Order {
             Self::RoundRobin(order) => order.is_empty(),
             Self::Random(order) => order.is_empty(),
         }
-    }
-}
-
-impl TrialPass {
-    /// The pod's fate was reported to membership; nobody else needs to try.
-    pub fn decided(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for TrialPass {
-    fn drop(&mut self) {
-        self.taken.store(false, Relaxed);
     }
 }

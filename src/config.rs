@@ -68,7 +68,7 @@ pub enum PortRef {
     Number(u16),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Policy {
     #[default]
     RoundRobin,
@@ -94,7 +94,7 @@ pub struct OwnPod {
 }
 
 /// Which family of a dual-stack Service to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum FamilyChoice {
     /// The own pod's, where known; else IPv4 where the Service has any.
     #[default]
@@ -152,7 +152,7 @@ pub struct RetrySettings {
     pub budget_floor: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     #[default]
     Text,

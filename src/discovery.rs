@@ -8,11 +8,20 @@
 //! Every source sends whole lists: an [`Update`] replaces what was known. A source that cannot read keeps quiet
 //! about endpoints and says so in its [`Status`]; the last list then serves on.
 
+mod bulletin;
+mod events;
+pub mod file;
+pub mod fixed;
+mod list;
+mod service;
 pub mod slices;
+mod trouble;
+pub mod vantage;
+pub mod watch;
 
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch::Sender};
 
 use crate::endpoint::Endpoint;
 
@@ -37,6 +46,18 @@ pub struct Status {
     pub fresh: Option<SystemTime>,
     /// What went wrong last, as one line with its mend; `None` once all is well again.
     pub error: Option<String>,
+}
+
+impl Status {
+    /// Nothing is known yet.
+    pub fn starting(now: SystemTime) -> Self {
+        Self {
+            phase: Phase::Starting,
+            since: now,
+            fresh: None,
+            error: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +93,7 @@ impl Phase {
 #[derive(Debug)]
 pub struct Outlet {
     pub updates: mpsc::Sender<Update>,
-    pub status: watch::Sender<Status>,
+    pub status: Sender<Status>,
 }
 
 /// Updates a source may be ahead of membership.

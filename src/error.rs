@@ -19,6 +19,7 @@ pub enum Kind {
     MethodNotAllowed,
     ExpectationFailed,
     HeaderTooLarge,
+    HeaderTimeout,
     UnsupportedCoding,
     ClientGone,
 }
@@ -71,7 +72,7 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
@@ -84,6 +85,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::ExpectationFailed,
         Self::HeaderTooLarge,
+        Self::HeaderTimeout,
         Self::UnsupportedCoding,
         Self::ClientGone,
     ];
@@ -93,7 +95,7 @@ impl Kind {
         use StatusCode as S;
         let (name, status, flag, retry, blames_pod) = match self {
             Self::NoEndpoints => (
-                "no endpoints",
+                "no endpoint",
                 S::SERVICE_UNAVAILABLE,
                 Flag::Uh,
                 Retry::No,
@@ -170,6 +172,13 @@ impl Kind {
                 Retry::No,
                 false,
             ),
+            Self::HeaderTimeout => (
+                "request head too slow",
+                S::REQUEST_TIMEOUT,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
             Self::UnsupportedCoding => (
                 "unsupported transfer coding",
                 S::NOT_IMPLEMENTED,
@@ -230,3 +239,6 @@ impl Flag {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,30 @@
 //! the latest one, asks its [`balance::Picker`] for the next endpoint per request, borrows a connection from its own
 //! pool, forwards, and reports the outcome.
 
+pub mod access_log;
+pub mod admin;
+pub mod admission;
+pub mod app;
+pub mod backoff;
 pub mod balance;
+pub mod cli;
 pub mod config;
+pub mod cpu;
+pub mod demo;
 pub mod discovery;
+pub mod drain;
 pub mod endpoint;
 pub mod error;
+pub mod kube_client;
+pub mod membership;
+pub mod metrics;
+pub mod net;
+pub mod outlier;
+pub mod pool;
+pub mod proxy;
 pub mod readiness;
+pub mod signals;
 pub mod snapshot;
 pub mod stats;
+pub mod telemetry;
+pub mod worker;

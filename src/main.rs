@@ -1,1 +1,42 @@
-fn main() {}
+//! The podrobin program: reads the command line, sets up the log, runs, and says how it ended.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use podrobin::cli::{self, Invocation, Surroundings};
+use podrobin::{app, telemetry};
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os(), &Surroundings::read()) {
+        Ok(invocation) => invocation,
+        Err(refusal) => return refusal.print(),
+    };
+    match invocation {
+        Invocation::Run {
+            config,
+            logs,
+            unknown_variables,
+        } => {
+            if let Err(error) = telemetry::init(&logs) {
+                return failed(&error);
+            }
+            for variable in unknown_variables {
+                tracing::warn!(
+                    variable,
+                    "no such setting; `podrobin run --help` lists what there is"
+                );
+            }
+            match app::run(*config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            }
+        }
+        Invocation::Demo(_) => ExitCode::SUCCESS,
+    }
+}
+
+/// One line on standard error, whatever the log's format: it is for the person who started it.
+fn failed(error: &impl Display) -> ExitCode {
+    eprintln!("podrobin: {error}");
+    ExitCode::FAILURE
+}

@@ -107,8 +107,10 @@ pub struct TargetStats {
 /// One worker's part of a target's counts.
 #[derive(Debug, Default)]
 pub struct TargetShard {
-    /// Requests that ended without any pod, by status class and flag.
-    podless: [[AtomicU64; FLAGS]; CLASSES],
+    /// Requests that ended, with a pod or without, by status class and flag. Pods' own counts go when the pod goes;
+    /// these only grow.
+    finished: [[AtomicU64; FLAGS]; CLASSES],
+    attempts: AtomicU64,
     requests_started: AtomicU64,
     requests_ended: AtomicU64,
     held_started: AtomicU64,
@@ -141,6 +143,8 @@ struct LatencyShard {
 pub enum Count {
     RequestStarted,
     RequestEnded,
+    /// A request sent to a pod, first or again.
+    Attempt,
     HeldStarted,
     HeldEnded,
     Retry,
@@ -174,10 +178,11 @@ impl TargetStats {
             .sum()
     }
 
-    pub fn podless(&self, class: usize, flag: Flag) -> u64 {
+    /// Requests that ended, by status class (1 to 5) and flag.
+    pub fn finished(&self, class: usize, flag: Flag) -> u64 {
         self.shards
             .iter()
-            .map(|shard| shard.podless[class - 1][flag as usize].load(Relaxed))
+            .map(|shard| shard.finished[class - 1][flag as usize].load(Relaxed))
             .sum()
     }
 
@@ -200,13 +205,10 @@ impl TargetShard {
         self.counter(count).fetch_add(1, Relaxed);
     }
 
-    pub fn finish_podless(&self, status: http::StatusCode, flag: Flag) {
+    /// A request that ended, sent to a pod or not; `took` is from its head to the last byte of its response.
+    pub fn finish(&self, status: http::StatusCode, flag: Flag, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES);
-        self.podless[class - 1][flag as usize].fetch_add(1, Relaxed);
-    }
-
-    /// A request's time from its head to the last byte of its response.
-    pub fn observe_latency(&self, took: Duration) {
+        self.finished[class - 1][flag as usize].fetch_add(1, Relaxed);
         let seconds = took.as_secs_f64();
         let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < seconds);
         self.latency.buckets[bucket].fetch_add(1, Relaxed);
@@ -218,6 +220,7 @@ impl TargetShard {
         match count {
             Count::RequestStarted => &self.requests_started,
             Count::RequestEnded => &self.requests_ended,
+            Count::Attempt => &self.attempts,
             Count::HeldStarted => &self.held_started,
             Count::HeldEnded => &self.held_ended,
             Count::Retry => &self.retries,

@@ -1,11 +1,15 @@
 //! Round robin: every endpoint in its turn, across all workers.
 //!
-//! One cursor is shared by all workers, so over a set that stands still any k*N consecutive turns are k for each of
-//! the N endpoints. A retry takes a turn too. Where that turn belongs to a pod the request has already tried, it takes
-//! the following one instead and the turn it passed over is owed: the next pick gets it.
+//! One cursor is shared by all workers and every pick takes one turn of it, so over a set that stands still any k*N
+//! consecutive picks are k for each of the N endpoints. A retry takes a turn like any other pick. Where that turn
+//! belongs to an endpoint which the request has tried already, it changes places with the next one that has not been
+//! tried: that one serves now, and its own next turn goes to the one passed over. So nobody gains or loses a turn.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
@@ -16,55 +20,63 @@ use crate::endpoint::Identity;
 #[derive(Debug)]
 pub struct Rotation {
     identities: Vec<Identity>,
-    cursor: Arc<Cursor>,
+    turns: Arc<Turns>,
 }
-
-/// Counts turns. `cursor % len` is the place in the order.
-type Cursor = CachePadded<AtomicUsize>;
 
 #[derive(Debug)]
 pub(super) struct RoundRobin {
     members: Box<[usize]>,
-    cursor: Arc<Cursor>,
-    /// The place of a turn that a retry passed over, plus one; 0 when none is owed.
-    /// Written by retries alone, so it may share its line with what every pick reads.
-    owed: AtomicUsize,
+    turns: Arc<Turns>,
 }
 
+/// Whose turn it is, for all workers. A place is an index into the endpoints in order.
+#[derive(Debug)]
+struct Turns {
+    /// Counts picks; modulo the number of endpoints it is the place whose turn it is.
+    cursor: CachePadded<AtomicUsize>,
+    /// How many exchanges there are, so that a pick need not look while there are none, which is nearly always.
+    exchanged: AtomicUsize,
+    exchanges: Mutex<Vec<Exchange>>,
+}
+
+/// A turn given away in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Exchange {
+    /// The place whose next turn it is.
+    of: usize,
+    /// The place that gets it.
+    to: usize,
+}
+
+/// Exchanges that may wait. Each waits until its place's turn comes, so this many would take as many retries within
+/// one round; past it a turn is lost, which does no more than make one round uneven.
+const MOST_EXCHANGES: usize = 1024;
+
 impl Rotation {
-    /// Starts at a random place: sidecars that start together must not march in step.
-    pub(super) fn start() -> Self {
+    /// Starts with the endpoint at this place, modulo their number.
+    pub(super) fn starting_at(turn: u32) -> Self {
         Self {
             identities: Vec::new(),
-            cursor: Arc::new(CachePadded::new(AtomicUsize::new(fastrand::usize(
-                ..1 << 32,
-            )))),
+            turns: Arc::new(Turns::starting_at(turn as usize)),
         }
     }
 
     /// A picker over `candidates` that goes on where the last one stands.
     pub(super) fn next_picker(&mut self, candidates: &[&Candidate]) -> RoundRobin {
-        let same = self
-            .identities
-            .iter()
-            .eq(candidates.iter().map(|candidate| &candidate.identity));
-        if !same {
+        let identities = candidates.iter().map(|candidate| &candidate.identity);
+        if !self.identities.iter().eq(identities.clone()) {
             if let Some(turn) = self.next_turn(candidates) {
-                // A cursor of its own: workers still on the last picker must not move this one.
-                self.cursor = Arc::new(CachePadded::new(AtomicUsize::new(turn)));
+                // New ones: workers still on the last picker must not move these.
+                self.turns = Arc::new(Turns::starting_at(turn));
             }
-            self.identities = candidates
-                .iter()
-                .map(|candidate| candidate.identity.clone())
-                .collect();
+            self.identities = identities.cloned().collect();
         }
         RoundRobin {
             members: candidates
                 .iter()
                 .map(|candidate| candidate.member)
                 .collect(),
-            cursor: self.cursor.clone(),
-            owed: AtomicUsize::new(0),
+            turns: self.turns.clone(),
         }
     }
 
@@ -74,7 +86,8 @@ impl Rotation {
         if self.identities.is_empty() || candidates.is_empty() {
             return None;
         }
-        let next = &self.identities[self.cursor.load(Relaxed) % self.identities.len()];
+        let turn = self.turns.cursor.load(Relaxed) % self.identities.len();
+        let next = &self.identities[turn];
         let place = candidates.partition_point(|candidate| candidate.identity < *next);
         Some(place % candidates.len())
     }
@@ -90,32 +103,53 @@ impl RoundRobin {
         if len == 0 {
             return None;
         }
-        let mut first = None;
-        for _ in 0..=len {
-            let place = self.turn(len);
-            let member = self.members[place];
-            if !tried(member) {
-                if let Some(passed) = first {
-                    // Only the first is owed: one slot is enough for a retry, and bounds the debt.
-                    self.owed.store(passed + 1, Relaxed);
-                }
-                return Some(member);
-            }
-            first.get_or_insert(place);
+        let place = self.turns.cursor.fetch_add(1, Relaxed) % len;
+        let member = self.members[place];
+        if self.turns.exchanged.load(Relaxed) == 0 && !tried(member) {
+            return Some(member);
         }
-        first.map(|place| self.members[place])
+        let place = self
+            .turns
+            .exchange(place, len, |place| tried(self.members[place]));
+        Some(self.members[place])
+    }
+}
+
+impl Turns {
+    fn starting_at(turn: usize) -> Self {
+        Self {
+            cursor: CachePadded::new(AtomicUsize::new(turn)),
+            exchanged: AtomicUsize::new(0),
+            exchanges: Mutex::default(),
+        }
     }
 
-    fn turn(&self, len: usize) -> usize {
-        let owed = self.owed.load(Relaxed);
-        if owed != 0
-            && self
-                .owed
-                .compare_exchange(owed, 0, Relaxed, Relaxed)
-                .is_ok()
-        {
-            return owed - 1;
+    /// Who serves at the turn of `place` out of `len`: itself, the one it was given to, or one in that one's stead.
+    fn exchange(&self, place: usize, len: usize, tried: impl Fn(usize) -> bool) -> usize {
+        let mut exchanges = self.lock();
+        let given = exchanges.iter().position(|exchange| exchange.of == place);
+        let due = given.map_or(place, |index| exchanges[index].to);
+        let chosen = (0..len)
+            .map(|step| (due + step) % len)
+            .find(|place| !tried(*place))
+            .unwrap_or(due);
+        if let Some(index) = given {
+            exchanges.remove(index);
         }
-        self.cursor.fetch_add(1, Relaxed) % len
+        if chosen != due && exchanges.len() < MOST_EXCHANGES {
+            exchanges.push(Exchange {
+                of: chosen,
+                to: due,
+            });
+        }
+        self.exchanged.store(exchanges.len(), Relaxed);
+        chosen
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Exchange>> {
+        // A list of pairs is whole even if a thread panicked while it held it.
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

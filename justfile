@@ -1,0 +1,66 @@
+# Recipes for people and for CI alike: `just` lists them, `just ci` is what CI runs.
+
+# The nightly toolchain that cargo-fuzz needs.
+nightly := env("PODROBIN_NIGHTLY", "nightly")
+
+# Seconds for each fuzz target of the short run.
+fuzz_seconds := "20"
+
+[private]
+default:
+    @just --list --unsorted
+
+# Format, lints, documentation, dependencies
+check:
+    cargo fmt --all --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+    cargo deny check bans licenses sources
+
+# All tests that need nothing but Rust
+test *args:
+    cargo test {{ args }}
+
+# Build etcd and the Kubernetes control plane for the cluster tests (once, minutes)
+cluster-binaries:
+    tests/cluster/build.sh
+
+# The tests against a real API server
+cluster *args:
+    tests/cluster/run.sh {{ args }}
+
+# Fuzz one target until it fails or is stopped
+fuzz target *args: (_corpus target)
+    cargo +{{ nightly }} fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- {{ args }}
+
+# A short run of every fuzz target from its seeds
+fuzz-short:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    targets=$(cargo +{{ nightly }} fuzz list)
+    for target in $targets; do
+        corpus=$(mktemp -d)
+        cargo +{{ nightly }} fuzz run "$target" "$corpus" "fuzz/seeds/$target" -- \
+            -max_total_time={{ fuzz_seconds }} -seed=1 -print_final_stats=1
+        rm -rf "$corpus"
+    done
+
+_corpus target:
+    mkdir -p fuzz/corpus/{{ target }}
+
+# Benchmarks with a bound of their own; throughput needs haproxy, nginx and wrk
+bench:
+    cargo bench --bench pick
+    cargo bench --bench propagation
+
+# Known vulnerabilities in dependencies; fetches a database, so not part of `ci`
+advisories:
+    cargo deny check advisories
+
+# The demo
+demo *args:
+    cargo run --release -- demo {{ args }}
+
+# Everything CI asks for, cheapest first
+ci: check fuzz-short test cluster

@@ -1,0 +1,238 @@
+//! The admin server: `/livez`, `/readyz`, `/metrics` and `/state`, read-only, on a listener of its own.
+//!
+//! It shares the control thread with membership, so all it does there is bounded: connections, their length, the
+//! request's head. A long text is written on a thread of its own: for a thousand endpoints that takes milliseconds, and
+//! a scrape must not delay an update. A connection serves one request: probes and scrapes come seconds apart, and a
+//! client that keeps its connection could keep others out.
+
+mod exposition;
+mod process;
+mod report;
+mod state;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::config::Policy;
+use crate::discovery::Status;
+use crate::metrics::TargetMetrics;
+use crate::readiness::Readiness;
+use crate::snapshot::Snapshot;
+use crate::stats::TargetStats;
+
+pub use exposition::{FAMILIES, Family, Kind};
+
+/// What the admin server shows.
+#[derive(Debug)]
+pub struct AdminState {
+    pub readiness: Readiness,
+    pub started: SystemTime,
+    pub targets: Vec<TargetView>,
+}
+
+/// One target, seen from outside.
+#[derive(Debug)]
+pub struct TargetView {
+    /// As [`crate::config::Target::name`] has it; no two targets share one.
+    pub name: String,
+    /// Where its listener is bound.
+    pub listen: SocketAddr,
+    pub policy: Policy,
+    /// From membership: the list in use.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// From the source: how well it knows the present.
+    pub status: watch::Receiver<Status>,
+    pub stats: Arc<TargetStats>,
+    pub metrics: Arc<TargetMetrics>,
+}
+
+/// What clients may take of the control thread.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Connections at a time; further ones wait in the listener's queue.
+    connections: usize,
+    /// From accept to the last byte of the answer.
+    connection_time: Duration,
+    /// From accept to the end of the request's head.
+    header_time: Duration,
+}
+
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    connection_time: Duration::from_secs(10),
+    header_time: Duration::from_secs(5),
+};
+
+/// Bytes of a request's head.
+const HEADER_BYTES: usize = 16 * 1024;
+
+/// Between two tries to accept while the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long answers under way may take once the server is told to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+const PATHS: &str = "podrobin answers here: /livez /readyz /metrics /state\n";
+
+/// Answers until `shutdown` ends.
+pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()>) {
+    serve_within(BOUNDS, listener, state, shutdown).await;
+}
+
+async fn serve_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    state: AdminState,
+    shutdown: impl Future<Output = ()>,
+) {
+    let state = Arc::new(state);
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        if let Some((stream, place)) = accepted {
+            let state = state.clone();
+            connections.spawn(async move {
+                answer(bounds, stream, state).await;
+                drop(place);
+            });
+        }
+    }
+    drop(listener);
+    // Past its time an answer is cut off; the scraper asks again.
+    let _ = tokio::time::timeout(LAST_ANSWERS, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            tracing::debug!(%error, "admin connection not accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn answer(bounds: Bounds, stream: TcpStream, state: Arc<AdminState>) {
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(respond(&request, state, SystemTime::now()).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.header_time)
+        .max_buf_size(HEADER_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(bounds.connection_time, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "admin connection failed"),
+        Err(_) => tracing::debug!("admin connection took too long"),
+    }
+}
+
+/// The answer to one request; bodies of requests are not read.
+async fn respond<B>(
+    request: &Request<B>,
+    state: Arc<AdminState>,
+    now: SystemTime,
+) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        refusal
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    match request.uri().path() {
+        "/livez" => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => readyz(&state, now),
+        "/metrics" => aside(move || metrics(&state, now)).await,
+        "/state" => aside(move || show(&state, now)).await,
+        _ => plain(StatusCode::NOT_FOUND, PATHS),
+    }
+}
+
+fn readyz(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+    let pending = state.readiness.pending();
+    let status = if pending.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    plain(status, report::readiness(&pending, &state.targets, now))
+}
+
+fn metrics(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+    let text = exposition::encode(state, now);
+    body(StatusCode::OK, OPEN_METRICS, text)
+}
+
+fn show(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+    match state::encode(state, now) {
+        Ok(json) => body(StatusCode::OK, JSON, json),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+/// Runs it off the control thread.
+async fn aside(
+    answer: impl FnOnce() -> Response<Full<Bytes>> + Send + 'static,
+) -> Response<Full<Bytes>> {
+    tokio::task::spawn_blocking(answer)
+        .await
+        .unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    body(status, TEXT, text)
+}
+
+fn body(
+    status: StatusCode,
+    content_type: HeaderValue,
+    bytes: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(bytes.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,361 @@
+//! The table of metric families.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+
+use super::{Family, Kind, Number, Samples, Series, Target};
+use crate::discovery::Phase;
+use crate::error::Flag;
+use crate::snapshot::Member;
+use crate::stats::{CLASSES, Count, EndpointStats, LATENCY_BOUNDS};
+
+const TARGET: &[&str] = &["target"];
+const POD: &[&str] = &["target", "pod", "address"];
+
+/// Every family of `/metrics`, in the order shown.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "podrobin_build",
+        kind: Kind::Info,
+        labels: &["version"],
+        help: "What is running",
+        samples: Samples::Version,
+    },
+    Family {
+        name: "podrobin_ready",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "1 where /readyz answers 200",
+        samples: Samples::Process(|scrape| Some(Number::Whole(scrape.ready.into()))),
+    },
+    Family {
+        name: "podrobin_requests",
+        kind: Kind::Counter,
+        labels: &["target", "class", "flag"],
+        help: "Requests that ended, by status class (2xx) and error flag (- for none)",
+        samples: Samples::Series(|target| {
+            by_class_and_flag(|class, flag| target.stats.finished(class, flag))
+        }),
+    },
+    Family {
+        name: "podrobin_request_duration_seconds",
+        kind: Kind::Histogram,
+        labels: TARGET,
+        help: "From a request's head to the last byte of its response",
+        samples: Samples::Histogram(latency),
+    },
+    Family {
+        name: "podrobin_requests_in_flight",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Requests whose response has not ended, held ones included",
+        samples: Samples::Target(|_, target| {
+            open(target, Count::RequestStarted, Count::RequestEnded)
+        }),
+    },
+    Family {
+        name: "podrobin_requests_held",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Requests that wait for an endpoint now",
+        samples: Samples::Target(|_, target| open(target, Count::HeldStarted, Count::HeldEnded)),
+    },
+    Family {
+        name: "podrobin_holds",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Requests that had to wait for an endpoint",
+        samples: Samples::Target(|_, target| count(target, Count::HeldStarted)),
+    },
+    Family {
+        name: "podrobin_attempts",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Times a request was sent to a pod, retries included",
+        samples: Samples::Target(|_, target| count(target, Count::Attempt)),
+    },
+    Family {
+        name: "podrobin_retries",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Attempts after a request's first",
+        samples: Samples::Target(|_, target| count(target, Count::Retry)),
+    },
+    Family {
+        name: "podrobin_retries_refused",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Retries that the retry budget did not allow",
+        samples: Samples::Target(|_, target| count(target, Count::RetryRefused)),
+    },
+    Family {
+        name: "podrobin_pod_requests",
+        kind: Kind::Counter,
+        labels: &["target", "pod", "address", "class", "flag"],
+        help: "Requests that ended at this pod, by status class and error flag",
+        samples: Samples::Series(pod_requests),
+    },
+    Family {
+        name: "podrobin_pod_attempts",
+        kind: Kind::Counter,
+        labels: POD,
+        help: "Times a request was sent to this pod",
+        samples: Samples::Series(|target| each_pod(target, EndpointStats::attempts)),
+    },
+    Family {
+        name: "podrobin_pod_in_flight",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "Requests sent to this pod that have not ended",
+        samples: Samples::Series(|target| each_pod(target, EndpointStats::in_flight)),
+    },
+    Family {
+        name: "podrobin_endpoints",
+        kind: Kind::Gauge,
+        labels: &["target", "state"],
+        help: "Endpoints of the list, by state; ready, fallback and trial get traffic",
+        samples: Samples::Series(endpoints),
+    },
+    Family {
+        name: "podrobin_ejections",
+        kind: Kind::Counter,
+        labels: &["target", "flag"],
+        help: "Pods taken out of the rotation for failing, by the flag of the last failure",
+        samples: Samples::Series(ejections),
+    },
+    Family {
+        name: "podrobin_watch_phase",
+        kind: Kind::Gauge,
+        labels: &["target", "phase"],
+        help: "1 for the phase the source of endpoints is in: starting, live, relisting or stale",
+        samples: Samples::Series(phases),
+    },
+    Family {
+        name: "podrobin_list_confirmed_seconds",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Seconds since the list was last known to be right",
+        samples: Samples::Target(|scrape, target| Some(age(target.status.fresh?, scrape.now))),
+    },
+    Family {
+        name: "podrobin_snapshot_age_seconds",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Seconds since the list in use last changed",
+        samples: Samples::Target(|scrape, target| {
+            (target.snapshot.version > 0).then(|| age(target.snapshot.published, scrape.now))
+        }),
+    },
+    Family {
+        name: "podrobin_list_updates",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Lists taken into use",
+        samples: Samples::Target(|_, target| Some(Number::Whole(target.metrics.updates.get()))),
+    },
+    Family {
+        name: "podrobin_propagation_seconds",
+        kind: Kind::Histogram,
+        labels: TARGET,
+        help: "From a change in the cluster (its last-change-trigger-time) to its use here",
+        samples: Samples::Histogram(|target, encoder| target.metrics.propagation.encode(encoder)),
+    },
+    Family {
+        name: "podrobin_apply_seconds",
+        kind: Kind::Histogram,
+        labels: TARGET,
+        help: "From the last byte of a watch event to its use here",
+        samples: Samples::Histogram(|target, encoder| target.metrics.apply.encode(encoder)),
+    },
+    Family {
+        name: "podrobin_facts_dropped",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Outcomes of requests that were not weighed for ejection because too many came at once",
+        samples: Samples::Target(|_, target| count(target, Count::FactDropped)),
+    },
+    Family {
+        name: "podrobin_client_connections",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Client connections accepted",
+        samples: Samples::Target(|_, target| count(target, Count::ConnectionOpened)),
+    },
+    Family {
+        name: "podrobin_client_connections_open",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Client connections open now",
+        samples: Samples::Target(|_, target| {
+            open(target, Count::ConnectionOpened, Count::ConnectionClosed)
+        }),
+    },
+    Family {
+        name: "podrobin_client_connections_refused",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Client connections past --max-connections",
+        samples: Samples::Target(|_, target| count(target, Count::ConnectionRefused)),
+    },
+    Family {
+        name: "podrobin_upstream_connections",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Connections to pods opened",
+        samples: Samples::Target(|_, target| count(target, Count::UpstreamOpened)),
+    },
+    Family {
+        name: "podrobin_upstream_connections_open",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Connections to pods open now, idle ones included",
+        samples: Samples::Target(|_, target| {
+            open(target, Count::UpstreamOpened, Count::UpstreamClosed)
+        }),
+    },
+    Family {
+        name: "process_start_time_seconds",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "When the process began, in seconds since 1970",
+        samples: Samples::Process(|scrape| Some(age(SystemTime::UNIX_EPOCH, scrape.started))),
+    },
+    Family {
+        name: "process_cpu_seconds",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "CPU time used, user and system",
+        samples: Samples::Process(|scrape| scrape.process.cpu_seconds.map(Number::Real)),
+    },
+    Family {
+        name: "process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Memory resident now",
+        samples: Samples::Process(|scrape| scrape.process.resident_bytes.map(Number::Whole)),
+    },
+    Family {
+        name: "process_open_fds",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "File descriptors open now",
+        samples: Samples::Process(|scrape| scrape.process.open_fds.map(Number::Whole)),
+    },
+    Family {
+        name: "process_max_fds",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "File descriptors allowed",
+        samples: Samples::Process(|scrape| scrape.process.max_fds.map(Number::Whole)),
+    },
+    Family {
+        name: "process_threads",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Threads now",
+        samples: Samples::Process(|scrape| scrape.process.threads.map(Number::Whole)),
+    },
+];
+
+fn count(target: &Target, count: Count) -> Option<Number> {
+    Some(Number::Whole(target.stats.count(count)))
+}
+
+/// How many have begun and not ended. Ends are read first, so that none is counted without its beginning.
+fn open(target: &Target, started: Count, ended: Count) -> Option<Number> {
+    let ended = target.stats.count(ended);
+    let open = target.stats.count(started).saturating_sub(ended);
+    Some(Number::Whole(open))
+}
+
+/// Seconds; a clock that was set back makes no age.
+fn age(since: SystemTime, now: SystemTime) -> Number {
+    let age = now.duration_since(since).unwrap_or(Duration::ZERO);
+    Number::Real(age.as_secs_f64())
+}
+
+/// The counts that are not zero: most classes and flags never occur together.
+fn by_class_and_flag(count: impl Fn(usize, Flag) -> u64) -> Series {
+    let mut series = Vec::new();
+    for class in 1..=CLASSES {
+        for flag in Flag::ALL {
+            let number = count(class, flag);
+            if number > 0 {
+                let labels = vec![format!("{class}xx"), flag.as_str().to_owned()];
+                series.push((labels, number));
+            }
+        }
+    }
+    series
+}
+
+fn pod_requests(target: &Target) -> Series {
+    let mut series = Vec::new();
+    for member in &target.snapshot.members {
+        let counts = by_class_and_flag(|class, flag| member.stats.finished(class, flag));
+        for (class_and_flag, number) in counts {
+            let mut labels = pod_labels(member);
+            labels.extend(class_and_flag);
+            series.push((labels, number));
+        }
+    }
+    series
+}
+
+fn each_pod(target: &Target, read: fn(&EndpointStats) -> u64) -> Series {
+    let members = target.snapshot.members.iter();
+    members
+        .map(|member| (pod_labels(member), read(&member.stats)))
+        .collect()
+}
+
+/// The address tells apart two pods of one name: a StatefulSet's new pod may come before the old one has gone.
+fn pod_labels(member: &Member) -> Vec<String> {
+    vec![
+        member.endpoint.pod.clone().unwrap_or_default(),
+        member.address().to_string(),
+    ]
+}
+
+fn endpoints(target: &Target) -> Series {
+    let count = |state: &str| {
+        let members = target.snapshot.members.iter();
+        members.filter(|member| member.state() == state).count() as u64
+    };
+    Member::STATES
+        .iter()
+        .map(|state| (vec![(*state).to_owned()], count(state)))
+        .collect()
+}
+
+fn ejections(target: &Target) -> Series {
+    Flag::ALL
+        .into_iter()
+        .map(|flag| {
+            (
+                vec![flag.as_str().to_owned()],
+                target.metrics.ejections(flag),
+            )
+        })
+        .filter(|(_, number)| *number > 0)
+        .collect()
+}
+
+fn phases(target: &Target) -> Series {
+    Phase::ALL
+        .into_iter()
+        .map(|phase| {
+            let here = phase == target.status.phase;
+            (vec![phase.as_str().to_owned()], here.into())
+        })
+        .collect()
+}
+
+fn latency(target: &Target, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+    let (counts, sum) = target.stats.latency();
+    let bounds = LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+    encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+}

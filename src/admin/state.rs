@@ -1,0 +1,151 @@
+//! The JSON of `/state`: every endpoint, what it got, and why it does or does not get more.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{AdminState, TargetView};
+use crate::snapshot::{Health, Member};
+use crate::stats::Count;
+
+#[derive(Serialize)]
+struct State<'a> {
+    version: &'static str,
+    pid: u32,
+    started: Option<String>,
+    now: Option<String>,
+    ready: bool,
+    /// Gates still closed.
+    pending: Vec<String>,
+    targets: Vec<Target<'a>>,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    name: &'a str,
+    listen: SocketAddr,
+    policy: &'static str,
+    /// Counts the lists and ejections applied; 0 is before the first list.
+    version: u64,
+    published: Option<String>,
+    watch: Watch,
+    requests_in_flight: u64,
+    /// Requests waiting for an endpoint.
+    held: u64,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Serialize)]
+struct Watch {
+    phase: &'static str,
+    since: Option<String>,
+    fresh: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Endpoint {
+    pod: Option<String>,
+    address: SocketAddr,
+    node: Option<String>,
+    zone: Option<String>,
+    state: &'static str,
+    /// Why it is ejected or on trial.
+    reason: Option<String>,
+    /// When its ejection ends.
+    until: Option<String>,
+    in_flight: u64,
+    /// Sent to it, retries included, since its address became this pod.
+    requests: u64,
+    /// Its part, 0 to 1, of all that this target has sent since the process began.
+    share: f64,
+}
+
+pub fn encode(state: &AdminState, now: SystemTime) -> serde_json::Result<Vec<u8>> {
+    let pending = state.readiness.pending();
+    let state = State {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        started: rfc3339(state.started),
+        now: rfc3339(now),
+        ready: pending.is_empty(),
+        pending,
+        targets: state.targets.iter().map(target).collect(),
+    };
+    let mut json = serde_json::to_vec(&state)?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+fn target(view: &TargetView) -> Target<'_> {
+    let snapshot = view.snapshots.borrow().clone();
+    let status = view.status.borrow().clone();
+    let here: u64 = snapshot.members.iter().map(attempts).sum();
+    // Workers count on while this is read: the sum of the parts may be ahead of the whole.
+    let all = view.stats.count(Count::Attempt).max(here);
+    let open = |started, ended| {
+        let ended = view.stats.count(ended);
+        view.stats.count(started).saturating_sub(ended)
+    };
+    Target {
+        name: &view.name,
+        listen: view.listen,
+        policy: view.policy.as_str(),
+        version: snapshot.version,
+        published: rfc3339(snapshot.published),
+        watch: Watch {
+            phase: status.phase.as_str(),
+            since: rfc3339(status.since),
+            fresh: status.fresh.and_then(rfc3339),
+            error: status.error,
+        },
+        requests_in_flight: open(Count::RequestStarted, Count::RequestEnded),
+        held: open(Count::HeldStarted, Count::HeldEnded),
+        endpoints: snapshot
+            .members
+            .iter()
+            .map(|member| endpoint(member, all))
+            .collect(),
+    }
+}
+
+fn attempts(member: &Member) -> u64 {
+    member.stats.attempts()
+}
+
+fn endpoint(member: &Member, all: u64) -> Endpoint {
+    let (reason, until) = match &member.health {
+        Health::Healthy => (None, None),
+        Health::Ejected { until, reason } => (Some(reason.clone()), rfc3339(*until)),
+        Health::Trial { reason } => (Some(reason.clone()), None),
+    };
+    let requests = attempts(member);
+    Endpoint {
+        pod: member.endpoint.pod.clone(),
+        address: member.address(),
+        node: member.endpoint.node.clone(),
+        zone: member.endpoint.zone.clone(),
+        state: member.state(),
+        reason,
+        until,
+        in_flight: member.stats.in_flight(),
+        requests,
+        share: share(requests, all),
+    }
+}
+
+/// Rounded to four digits: readers want a percentage, not a fraction's tail.
+fn share(requests: u64, all: u64) -> f64 {
+    if all == 0 {
+        return 0.0;
+    }
+    (requests as f64 / all as f64 * 1e4).round() / 1e4
+}
+
+/// Milliseconds are enough for people; a moment beyond RFC 3339's years is left out.
+fn rfc3339(moment: SystemTime) -> Option<String> {
+    let moment = Timestamp::try_from(moment).ok()?;
+    Some(format!("{moment:.3}"))
+}

@@ -1,0 +1,356 @@
+//! The composition root: everything is made here, bound, joined, run until told, and drained.
+//!
+//! ```text
+//! control thread: discovery ─> membership ─> snapshots;  admin;  signals
+//! worker threads: listener ─> proxy ─> pods               (one of each per target)
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::HeaderValue;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::access_log::AccessLog;
+use crate::admin::{self, AdminState, TargetView};
+use crate::admission::Limit;
+use crate::config::{Config, Source, Target};
+use crate::discovery::file::FileError;
+use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
+use crate::drain;
+use crate::kube_client::{KubeClient, KubeError, Tuning};
+use crate::membership::{FACT_QUEUE, Inlets, Membership};
+use crate::metrics::TargetMetrics;
+use crate::proxy::{self, Settings};
+use crate::readiness::Readiness;
+use crate::stats::TargetStats;
+use crate::worker::Worker;
+use crate::{net, signals};
+
+/// Why the program ends with an error. One line each, with the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {address} ({flag}): {}", mend_bind(.source))]
+    Listen {
+        flag: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Kube(#[from] KubeError),
+    #[error("cannot use --endpoint-slices {}: {source}", path.display())]
+    File { path: PathBuf, source: FileError },
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error(
+        "drain ended after {seconds} s with {requests} requests unfinished (--drain sets how long they may take)"
+    )]
+    DrainTimeout { seconds: u64, requests: usize },
+    #[error("ended at once by a second signal, with {requests} requests unfinished")]
+    Killed { requests: usize },
+}
+
+/// How long the last lines of the access log may take to be written.
+const LOG_FLUSH: Duration = Duration::from_secs(1);
+
+/// Everything bound, nothing running yet.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    lines: Vec<Line>,
+    admin: std::net::TcpListener,
+    kube: Option<KubeClient>,
+}
+
+/// A target with its bound listeners, one for each worker.
+#[derive(Debug)]
+struct Line {
+    target: Target,
+    name: Arc<str>,
+    listen: SocketAddr,
+    listeners: Vec<std::net::TcpListener>,
+}
+
+/// Runs `podrobin run` until signals end it.
+pub fn run(config: Config) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let stops = signals::count()?;
+        App::build(config).await?.run(stops).await
+    })
+}
+
+impl App {
+    /// Binds every listener and checks every source. Nothing is served before [`run`](Self::run).
+    pub async fn build(config: Config) -> Result<Self, Error> {
+        let lines = config
+            .targets
+            .iter()
+            .map(|target| Line::bind(target, config.workers.get()))
+            .collect::<Result<_, _>>()?;
+        let admin = net::listen(config.admin, 1)
+            .map_err(|source| Error::listen("--admin", config.admin, source))?
+            .remove(0);
+        for target in &config.targets {
+            if let Source::File { path, service } = &target.source {
+                let selection = vantage::selection(&config.pod);
+                file::read(path, service.as_ref(), &selection).map_err(|source| Error::File {
+                    path: path.clone(),
+                    source,
+                })?;
+            }
+        }
+        let watches = config
+            .targets
+            .iter()
+            .any(|target| matches!(target.source, Source::Service(_)));
+        let kube = match watches {
+            true => Some(KubeClient::connect(&config.kube, Tuning::default()).await?),
+            false => None,
+        };
+        Ok(Self {
+            config,
+            lines,
+            admin,
+            kube,
+        })
+    }
+
+    /// Where requests are taken, for each target in the order of the configuration.
+    pub fn listeners(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.lines.iter().map(|line| (&*line.name, line.listen))
+    }
+
+    /// Where the admin endpoints are.
+    pub fn admin(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Serves until `stops` counts one, then drains; at two it ends at once.
+    pub async fn run(self, mut stops: watch::Receiver<u32>) -> Result<(), Error> {
+        let readiness = Readiness::default();
+        let requests = Limit::new(self.config.limits.requests);
+        let (log, log_writer) = match self.config.access_log {
+            Some(format) => {
+                AccessLog::start(format).map(|(log, writer)| (Some(log), Some(writer)))?
+            }
+            None => (None, None),
+        };
+        let started_gate = readiness.gate("workers listening");
+        let mut tasks = JoinSet::new();
+        let mut workers: Vec<Vec<_>> = (0..self.config.workers.get()).map(|_| Vec::new()).collect();
+        let mut views = Vec::new();
+        let admin_address = self.admin()?;
+        for line in self.lines {
+            info!(
+                listener = "proxy",
+                address = %line.listen,
+                target = &*line.name,
+                policy = line.target.policy.as_str(),
+                "listening"
+            );
+            let (shared, view) = line.join(
+                &self.config,
+                self.kube.as_ref(),
+                &readiness,
+                &requests,
+                &log,
+                &mut tasks,
+            );
+            for (worker, listener) in workers.iter_mut().zip(line.listeners) {
+                worker.push((listener, shared.clone()));
+            }
+            views.push(view);
+        }
+        info!(listener = "admin", address = %admin_address, "listening");
+        let admin = tokio::net::TcpListener::from_std(self.admin)?;
+        let state = AdminState {
+            started: SystemTime::now(),
+            readiness: readiness.clone(),
+            targets: views,
+        };
+        tasks.spawn(admin::serve(admin, state, std::future::pending::<()>()));
+
+        let (trigger, signal) = drain::channel();
+        let (started, all_started) = drain::guards();
+        let (alive, all_ended) = drain::guards();
+        let connections = Limit::new(self.config.limits.connections);
+        for (index, listeners) in workers.into_iter().enumerate() {
+            Worker {
+                index,
+                listeners,
+                connections: connections.clone(),
+                drain: signal.clone(),
+                alive: alive.clone(),
+                started: started.clone(),
+            }
+            .spawn()?;
+        }
+        drop((started, alive, log));
+        all_started.all_gone().await;
+        started_gate.open();
+
+        // Nobody left to tell us to stop is as good as being told.
+        let _ = stops.wait_for(|stops| *stops > 0).await;
+        let _draining = readiness.gate("draining");
+        info!(
+            requests = requests.used(),
+            connections = connections.used(),
+            "draining"
+        );
+        trigger.drain();
+        let outcome = tokio::select! {
+            () = all_ended.all_gone() => Ok(()),
+            () = tokio::time::sleep(self.config.timeouts.drain) => Err(Error::DrainTimeout {
+                seconds: self.config.timeouts.drain.as_secs(),
+                requests: requests.used(),
+            }),
+            Ok(_) = stops.wait_for(|stops| *stops > 1) => Err(Error::Killed { requests: requests.used() }),
+        };
+        if let Some(writer) = log_writer {
+            writer.finish(LOG_FLUSH);
+        }
+        if outcome.is_ok() {
+            info!("drained: every request has been answered");
+        }
+        outcome
+    }
+}
+
+impl Line {
+    fn bind(target: &Target, workers: usize) -> Result<Self, Error> {
+        let listen = |source| Error::listen("--listen", target.listen, source);
+        let listeners = net::listen(target.listen, workers).map_err(listen)?;
+        let bound = listeners[0].local_addr().map_err(listen)?;
+        Ok(Self {
+            name: target.name().into(),
+            listen: bound,
+            listeners,
+            target: target.clone(),
+        })
+    }
+
+    /// Joins source, membership and the two sides that read its snapshots: workers and admin.
+    fn join(
+        &self,
+        config: &Config,
+        kube: Option<&KubeClient>,
+        readiness: &Readiness,
+        requests: &Arc<Limit>,
+        log: &Option<AccessLog>,
+        tasks: &mut JoinSet<()>,
+    ) -> (proxy::Shared, TargetView) {
+        let workers = config.workers.get();
+        let stats = Arc::new(TargetStats::new(workers));
+        let metrics = Arc::new(TargetMetrics::default());
+        let (membership, snapshots) = Membership::new(
+            self.name.to_string(),
+            self.target.policy,
+            workers,
+            metrics.clone(),
+        );
+        let (updates_in, updates) = mpsc::channel(UPDATE_QUEUE);
+        let (facts_in, facts) = mpsc::channel(FACT_QUEUE);
+        let (status_in, status) = watch::channel(Status::starting(SystemTime::now()));
+        let outlet = Outlet {
+            updates: updates_in,
+            status: status_in,
+        };
+        let gate = readiness.gate(format!("first endpoint list of {}", self.name));
+        tasks.spawn(membership.run(Inlets { updates, facts }, gate));
+        self.discover(config, kube, outlet, tasks);
+        let shared = proxy::Shared {
+            target: self.name.clone(),
+            settings: Settings {
+                limits: config.limits.clone(),
+                timeouts: config.timeouts.clone(),
+                retry: config.retry.clone(),
+            },
+            stats: stats.clone(),
+            requests: requests.clone(),
+            held: Limit::new(config.limits.held),
+            snapshots: snapshots.clone(),
+            status: status.clone(),
+            facts: facts_in,
+            access_log: log.clone(),
+            default_host: self.default_host(),
+            workers,
+        };
+        let view = TargetView {
+            name: self.name.to_string(),
+            listen: self.listen,
+            policy: self.target.policy,
+            snapshots,
+            status,
+            stats,
+            metrics,
+        };
+        (shared, view)
+    }
+
+    fn discover(
+        &self,
+        config: &Config,
+        kube: Option<&KubeClient>,
+        outlet: Outlet,
+        tasks: &mut JoinSet<()>,
+    ) {
+        match (&self.target.source, kube) {
+            (Source::Fixed(addresses), _) => {
+                tasks.spawn(fixed::run(addresses.clone(), outlet));
+            }
+            (Source::File { path, service }, _) => {
+                let selection = vantage::selection(&config.pod);
+                tasks.spawn(file::run(path.clone(), service.clone(), selection, outlet));
+            }
+            (Source::Service(service), Some(kube)) => {
+                tasks.spawn(kube_watch::run(
+                    kube.clone(),
+                    service.clone(),
+                    config.pod.clone(),
+                    outlet,
+                ));
+            }
+            // `build` connects wherever a Service is watched.
+            (Source::Service(_), None) => {}
+        }
+    }
+
+    /// What HTTP/1.0 clients that name no host are taken to mean.
+    fn default_host(&self) -> HeaderValue {
+        let host = match &self.target.source {
+            Source::Service(service) => format!("{}.{}", service.name, service.namespace),
+            Source::Fixed(_) | Source::File { .. } => self.listen.to_string(),
+        };
+        HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static("localhost"))
+    }
+}
+
+impl Error {
+    fn listen(flag: &'static str, address: SocketAddr, source: io::Error) -> Self {
+        Self::Listen {
+            flag,
+            address,
+            source,
+        }
+    }
+}
+
+/// What an address that can't be bound calls for.
+fn mend_bind(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; stop its owner or choose another".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "no right to this port; choose one from 1024 on, or allow it (net.ipv4.ip_unprivileged_port_start)".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has this address".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The command line: raw flags in [`flags`], the values they take in [`value`], settings made of them in `resolve`.
+//!
+//! Whatever is wrong with it ends in one line that names the flag and the mend, and exit code 2.
+
+pub mod environment;
+pub mod flags;
+mod refusal;
+mod resolve;
+pub mod value;
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Config, LogFormat};
+use crate::telemetry;
+
+pub use refusal::Refusal;
+pub use resolve::Surroundings;
+
+/// A sidecar that spreads each request over the ready pods of a Kubernetes Service, in turn.
+#[derive(Parser, Debug)]
+#[command(
+    name = "podrobin",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    after_help = "Start with: podrobin demo"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the sidecar: each request sent to its listener goes to the next ready pod
+    #[command(
+        next_line_help = true,
+        after_help = "Example: podrobin run --service shop/cart:http, and the app calls http://127.0.0.1:8000/.\n\
+            Times are written 500ms, 10s, 2m; sizes 4096, 64KiB, 1MiB. Every flag can also be given in the\n\
+            environment: --log-level as PODROBIN_LOG_LEVEL, and so on. A flag wins over its variable."
+    )]
+    Run(Box<flags::RunArgs>),
+    /// Show it at work on this machine: toy pods, a rolling update, a load, no cluster
+    Demo(flags::DemoArgs),
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    Run {
+        config: Box<Config>,
+        logs: telemetry::Settings,
+        /// Variables named `PODROBIN_...` that mean nothing: typing mistakes, most likely.
+        unknown_variables: Vec<String>,
+    },
+    Demo(flags::DemoArgs),
+}
+
+/// The whole command line as clap has it, for the tests that hold the documentation against it.
+pub fn command() -> clap::Command {
+    with_short_help(Cli::command())
+}
+
+/// One form of help: variables are named by a rule, which the footer tells, and values need no list of their own.
+fn with_short_help(command: clap::Command) -> clap::Command {
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::HelpShort)
+        .help_heading("Help")
+        .help("Print help");
+    command
+        .disable_help_flag(true)
+        .mut_args(|arg| arg.hide_env(true))
+        .arg(help)
+        .mut_subcommands(with_short_help)
+}
+
+/// Reads the command line (the program's name first) and the environment.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    surroundings: &Surroundings,
+) -> Result<Invocation, Refusal> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let mut matches = without_empty_variables(command())
+        .try_get_matches_from(&args)
+        .map_err(|error| Refusal::from_clap(&error, &args))?;
+    let cli = Cli::from_arg_matches_mut(&mut matches.clone())
+        .map_err(|error| Refusal::from_clap(&error, &args))?;
+    match cli.command {
+        Command::Run(run) => {
+            let matches = matches.remove_subcommand().map(|(_, run)| run);
+            let logs = telemetry::Settings {
+                format: run.logs.log_format,
+                filter: run.logs.log_level.clone(),
+            };
+            let config = resolve::config(*run, matches.as_ref(), surroundings)?;
+            Ok(Invocation::Run {
+                config: Box::new(config),
+                logs,
+                unknown_variables: environment::unknown(&command(), std::env::vars_os()),
+            })
+        }
+        Command::Demo(demo) => Ok(Invocation::Demo(demo)),
+    }
+}
+
+impl flags::AccessLogArg {
+    fn format(self) -> Option<LogFormat> {
+        match self {
+            Self::Off => None,
+            Self::Text => Some(LogFormat::Text),
+            Self::Json => Some(LogFormat::Json),
+        }
+    }
+}
+
+/// An empty variable counts as unset: the Downward API gives an empty one for a label that a pod does not have.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let empty = arg
+                .get_env()
+                .and_then(std::env::var_os)
+                .is_some_and(|value| value.is_empty());
+            if empty { arg.env(None) } else { arg }
+        })
+        .mut_subcommands(without_empty_variables)
+}

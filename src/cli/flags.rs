@@ -1,0 +1,410 @@
+//! The flags of each command as clap sees them; `resolve` makes settings of them.
+//!
+//! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
+use crate::config::{FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts};
+use crate::telemetry::Filter;
+
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    #[command(flatten, next_help_heading = "Endpoints")]
+    pub endpoints: EndpointArgs,
+    #[command(flatten, next_help_heading = "Listeners")]
+    pub listeners: ListenerArgs,
+    #[command(flatten, next_help_heading = "Timeouts")]
+    pub timeouts: TimeoutArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub limits: LimitArgs,
+    #[command(flatten, next_help_heading = "Retries")]
+    pub retries: RetryArgs,
+    #[command(flatten, next_help_heading = "Kubernetes")]
+    pub kubernetes: KubernetesArgs,
+    #[command(flatten, next_help_heading = "Logs")]
+    pub logs: LogArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct EndpointArgs {
+    /// Service whose ready pods get the requests, such as shop/cart:http. PORT is the Service's port name or
+    /// number, and may be left out where there is one only; NAMESPACE defaults to this pod's own. Repeat the flag
+    /// (or separate with commas) for more Services, each on a listener of its own: 127.0.0.1:9001=shop/pay:http,
+    /// or 9001=shop/pay:http for short. Without LISTEN, --listen is used
+    #[arg(
+        long = "service",
+        env = "PODROBIN_SERVICE",
+        value_name = "[LISTEN=][NAMESPACE/]NAME[:PORT]",
+        value_delimiter = ',',
+        action = ArgAction::Append
+    )]
+    pub services: Vec<ServiceArg>,
+
+    /// Fixed list of pods on --listen instead of a Service, for use without a cluster
+    #[arg(
+        long = "endpoint",
+        env = "PODROBIN_ENDPOINT",
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        action = ArgAction::Append,
+        value_parser = value::endpoint
+    )]
+    pub endpoints: Vec<SocketAddr>,
+
+    /// EndpointSlice manifests (YAML or JSON) on --listen instead of a Service, re-read when the file changes. Name
+    /// the Service where the file holds slices of several
+    #[arg(
+        long,
+        env = "PODROBIN_ENDPOINT_SLICES",
+        value_name = "FILE[#[NAMESPACE/]NAME[:PORT]]"
+    )]
+    pub endpoint_slices: Option<FileArg>,
+
+    /// How the next pod is chosen
+    #[arg(long, env = "PODROBIN_POLICY", value_enum, default_value_t)]
+    pub policy: Policy,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ListenerArgs {
+    /// Where the app sends its requests: an address and port, or a port on 127.0.0.1. On loopback only this pod
+    /// may use it
+    #[arg(
+        long,
+        env = "PODROBIN_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8000",
+        value_parser = value::listen
+    )]
+    pub listen: SocketAddr,
+
+    /// Where /livez, /readyz, /metrics and /state answer (read-only)
+    #[arg(
+        long,
+        env = "PODROBIN_ADMIN",
+        value_name = "ADDR:PORT",
+        default_value = "0.0.0.0:9800",
+        value_parser = value::listen
+    )]
+    pub admin: SocketAddr,
+
+    /// Worker threads. By default the CPU limit of the container, rounded up; 2 where there is no limit; never more
+    /// than there are CPUs
+    #[arg(
+        long,
+        env = "PODROBIN_WORKERS",
+        value_name = "N",
+        value_parser = value::count::<1, 256>
+    )]
+    pub workers: Option<usize>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct TimeoutArgs {
+    /// Connecting to a pod
+    #[arg(
+        long,
+        env = "PODROBIN_CONNECT_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().connect),
+        value_parser = value::positive
+    )]
+    pub connect_timeout: Span,
+
+    /// Reading a request's head, its first byte included
+    #[arg(
+        long,
+        env = "PODROBIN_HEADER_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().header),
+        value_parser = value::positive
+    )]
+    pub header_timeout: Span,
+
+    /// Keeping a client's connection without a request
+    #[arg(
+        long,
+        env = "PODROBIN_CLIENT_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().client_idle),
+        value_parser = value::positive
+    )]
+    pub client_idle_timeout: Span,
+
+    /// Keeping a connection to a pod without a request, unless the pod says how long it keeps it
+    /// (Keep-Alive: timeout=)
+    #[arg(
+        long,
+        env = "PODROBIN_UPSTREAM_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().upstream_idle)
+    )]
+    pub upstream_idle_timeout: Span,
+
+    /// From a request sent to the head of its response, or off
+    #[arg(
+        long,
+        env = "PODROBIN_RESPONSE_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Patience(Timeouts::default().response)
+    )]
+    pub response_timeout: Patience,
+
+    /// From a request's head to the last byte of its response, or off
+    #[arg(
+        long,
+        env = "PODROBIN_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Patience(Timeouts::default().request)
+    )]
+    pub request_timeout: Patience,
+
+    /// How long a request waits while there is no endpoint, before it is answered 503; 0 answers at once
+    #[arg(
+        long,
+        env = "PODROBIN_HOLD",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().hold)
+    )]
+    pub hold: Span,
+
+    /// How long requests in flight may take to end after SIGTERM
+    #[arg(
+        long,
+        env = "PODROBIN_DRAIN",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().drain)
+    )]
+    pub drain: Span,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LimitArgs {
+    /// Bytes of a request's head, and of a response's
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_HEADER_BYTES",
+        value_name = "BYTES",
+        default_value_t = ByteSize(Limits::default().header_bytes),
+        value_parser = value::bytes::<{ 8 * 1024 }, { 1024 * 1024 }>
+    )]
+    pub max_header_bytes: ByteSize,
+
+    /// Header fields of a request
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_HEADER_COUNT",
+        value_name = "N",
+        default_value_t = Limits::default().header_count,
+        value_parser = value::count::<1, 1_000>
+    )]
+    pub max_header_count: usize,
+
+    /// Client connections
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = Limits::default().connections,
+        value_parser = value::count::<1, 1_000_000>
+    )]
+    pub max_connections: usize,
+
+    /// Requests in flight
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_REQUESTS",
+        value_name = "N",
+        default_value_t = Limits::default().requests,
+        value_parser = value::count::<1, 1_000_000>
+    )]
+    pub max_requests: usize,
+
+    /// Requests that wait for an endpoint, per listener
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_HELD",
+        value_name = "N",
+        default_value_t = Limits::default().held,
+        value_parser = value::count::<0, 1_000_000>
+    )]
+    pub max_held: usize,
+
+    /// Idle connections kept to one pod, per worker
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_IDLE_PER_POD",
+        value_name = "N",
+        default_value_t = Limits::default().idle_per_pod,
+        value_parser = value::count::<0, 100_000>
+    )]
+    pub max_idle_per_pod: usize,
+
+    /// Idle connections kept to all pods, per worker
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_IDLE",
+        value_name = "N",
+        default_value_t = Limits::default().idle_total,
+        value_parser = value::count::<0, 100_000>
+    )]
+    pub max_idle: usize,
+
+    /// Bytes of a request's body kept so that it can be sent again; a longer body is never sent twice
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_REPLAY_BYTES",
+        value_name = "BYTES",
+        default_value_t = ByteSize(Limits::default().replay_bytes),
+        value_parser = value::bytes::<0, { 16 * 1024 * 1024 }>
+    )]
+    pub max_replay_bytes: ByteSize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RetryArgs {
+    /// Further attempts after the first, each to another pod while there is one; 0 for none
+    #[arg(
+        long,
+        env = "PODROBIN_RETRIES",
+        value_name = "N",
+        default_value_t = RetrySettings::default().retries,
+        value_parser = clap::value_parser!(u32).range(0..=10)
+    )]
+    pub retries: u32,
+
+    /// Retries as a share of requests, over ten seconds
+    #[arg(
+        long,
+        env = "PODROBIN_RETRY_BUDGET_RATIO",
+        value_name = "SHARE",
+        default_value_t = RetrySettings::default().budget_ratio,
+        value_parser = value::share
+    )]
+    pub retry_budget_ratio: f64,
+
+    /// Retries a second that are allowed however few requests there are
+    #[arg(
+        long,
+        env = "PODROBIN_RETRY_BUDGET_FLOOR",
+        value_name = "N",
+        default_value_t = RetrySettings::default().budget_floor,
+        value_parser = clap::value_parser!(u32).range(0..=10_000)
+    )]
+    pub retry_budget_floor: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KubernetesArgs {
+    /// Kubeconfig file, for use outside a pod; in a pod the service account is used
+    #[arg(long, env = "PODROBIN_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of --kubeconfig, if not its current one
+    #[arg(long, env = "PODROBIN_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// This pod's namespace, by default the service account's (fieldRef metadata.namespace)
+    #[arg(
+        long,
+        env = "PODROBIN_NAMESPACE",
+        value_name = "NAME",
+        value_parser = |text: &str| value::label(text, "namespace")
+    )]
+    pub namespace: Option<String>,
+
+    /// This pod's name (fieldRef metadata.name)
+    #[arg(long, env = "PODROBIN_POD_NAME", value_name = "NAME")]
+    pub pod_name: Option<String>,
+
+    /// This pod's address, which decides the family of a dual-stack Service (fieldRef status.podIP)
+    #[arg(long, env = "PODROBIN_POD_IP", value_name = "ADDR")]
+    pub pod_ip: Option<IpAddr>,
+
+    /// This pod's node, for topology hints and internalTrafficPolicy: Local (fieldRef spec.nodeName)
+    #[arg(long, env = "PODROBIN_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+
+    /// This pod's zone, for topology hints; by default that of the endpoints on its node (fieldRef
+    /// metadata.labels['topology.kubernetes.io/zone'])
+    #[arg(long, env = "PODROBIN_ZONE", value_name = "NAME")]
+    pub zone: Option<String>,
+
+    /// Addresses to use of a dual-stack Service
+    #[arg(long, env = "PODROBIN_ADDRESS_FAMILY", value_enum, default_value_t)]
+    pub address_family: FamilyChoice,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// Format of the log on standard error
+    #[arg(long, env = "PODROBIN_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: off, error, warn, info, debug or trace for podrobin itself, or directives such as
+    /// podrobin::discovery=debug,kube=info
+    #[arg(
+        long,
+        env = "PODROBIN_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value_t
+    )]
+    pub log_level: Filter,
+
+    /// A line for each request on standard output
+    #[arg(
+        long,
+        env = "PODROBIN_ACCESS_LOG",
+        value_enum,
+        default_value_t = AccessLogArg::Off
+    )]
+    pub access_log: AccessLogArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AccessLogArg {
+    Off,
+    Text,
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// How long it goes on
+    #[arg(
+        long = "for",
+        env = "PODROBIN_DEMO_FOR",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = value::positive
+    )]
+    pub duration: Span,
+
+    /// Toy pods to begin with
+    #[arg(
+        long,
+        env = "PODROBIN_DEMO_PODS",
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = value::count::<1, 50>
+    )]
+    pub pods: usize,
+
+    /// Requests a second
+    #[arg(
+        long,
+        env = "PODROBIN_DEMO_RATE",
+        value_name = "N",
+        default_value_t = 500,
+        value_parser = clap::value_parser!(u32).range(1..=20_000)
+    )]
+    pub rate: u32,
+
+    /// Plain lines instead of a live view, as when standard output is no terminal
+    #[arg(long, env = "PODROBIN_DEMO_PLAIN")]
+    pub plain: bool,
+}

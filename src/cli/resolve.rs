@@ -1,0 +1,290 @@
+//! From raw flags to [`Config`]: which source on which listener, and what this pod is.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::Refusal;
+use super::flags::{EndpointArgs, LimitArgs, ListenerArgs, RetryArgs, RunArgs, TimeoutArgs};
+use super::value::ServiceArg;
+use crate::config::{
+    Config, KubeAccess, Limits, OwnPod, RetrySettings, ServiceRef, Source, Target, Timeouts,
+};
+
+/// What the process finds around it; read once at start, handed in so that resolving stays pure.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The service account's namespace, in a pod.
+    pub namespace: Option<String>,
+    /// Worker threads that suit the CPU limit.
+    pub workers: NonZeroUsize,
+}
+
+/// Where a pod finds its own namespace.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+impl Surroundings {
+    pub fn read() -> Self {
+        Self {
+            namespace: std::fs::read_to_string(NAMESPACE_FILE)
+                .ok()
+                .map(|text| text.trim().to_owned())
+                .filter(|name| !name.is_empty()),
+            workers: crate::cpu::suitable_workers(),
+        }
+    }
+}
+
+pub(super) fn config(
+    args: RunArgs,
+    matches: Option<&ArgMatches>,
+    surroundings: &Surroundings,
+) -> Result<Config, Refusal> {
+    let origin = Origin { matches };
+    let kubernetes = args.kubernetes;
+    if kubernetes.context.is_some() && kubernetes.kubeconfig.is_none() {
+        return Err(Refusal::usage(format_args!(
+            "{} names a context, but there is no kubeconfig to find it in: add --kubeconfig FILE",
+            origin.flag("context")
+        )));
+    }
+    let namespace = kubernetes
+        .namespace
+        .or_else(|| surroundings.namespace.clone());
+    let targets = targets(
+        args.endpoints,
+        &args.listeners,
+        namespace.as_deref(),
+        &origin,
+    )?;
+    Ok(Config {
+        targets,
+        admin: args.listeners.admin,
+        workers: args
+            .listeners
+            .workers
+            .and_then(NonZeroUsize::new)
+            .unwrap_or(surroundings.workers),
+        kube: KubeAccess {
+            kubeconfig: kubernetes.kubeconfig,
+            context: kubernetes.context,
+        },
+        pod: OwnPod {
+            name: kubernetes.pod_name,
+            namespace,
+            node: kubernetes.node,
+            zone: kubernetes.zone,
+            ip: kubernetes.pod_ip,
+            family: kubernetes.address_family,
+        },
+        limits: limits(&args.limits),
+        timeouts: timeouts(&args.timeouts),
+        retry: retry(&args.retries),
+        access_log: args.logs.access_log.format(),
+    })
+}
+
+/// Exactly one source for each listener, no listener twice, no name twice.
+fn targets(
+    args: EndpointArgs,
+    listeners: &ListenerArgs,
+    namespace: Option<&str>,
+    origin: &Origin<'_>,
+) -> Result<Vec<Target>, Refusal> {
+    let mut claims = Vec::new();
+    for service in args.services {
+        let listen = service.listen.unwrap_or(listeners.listen);
+        let service = service_ref(service, namespace)?;
+        let by = format!("{} {service}", origin.flag("services"));
+        claims.push((by, listen, Source::Service(service)));
+    }
+    if let Some(file) = args.endpoint_slices {
+        let by = format!("{} {}", origin.flag("endpoint_slices"), file.path.display());
+        let source = Source::File {
+            path: file.path,
+            service: file.service,
+        };
+        claims.push((by, listeners.listen, source));
+    }
+    if !args.endpoints.is_empty() {
+        if let Some(twice) = first_repeated(&args.endpoints) {
+            return Err(Refusal::usage(format_args!(
+                "{} names {twice} twice: give each pod once",
+                origin.flag("endpoints")
+            )));
+        }
+        let by = origin.flag("endpoints").to_string();
+        claims.push((by, listeners.listen, Source::Fixed(args.endpoints)));
+    }
+    if claims.is_empty() {
+        return Err(Refusal::usage(
+            "nowhere to send requests to: give --service NAMESPACE/NAME[:PORT], \
+             or without a cluster --endpoint ADDR:PORT[,...] or --endpoint-slices FILE",
+        ));
+    }
+    check_listeners(&claims, listeners.admin, origin)?;
+    let targets: Vec<Target> = claims
+        .into_iter()
+        .map(|(_, listen, source)| Target {
+            listen,
+            source,
+            policy: args.policy,
+        })
+        .collect();
+    check_names(&targets)?;
+    Ok(targets)
+}
+
+fn service_ref(service: ServiceArg, namespace: Option<&str>) -> Result<ServiceRef, Refusal> {
+    let Some(namespace) = service.namespace.or_else(|| namespace.map(str::to_owned)) else {
+        return Err(Refusal::usage(format_args!(
+            "--service {0} names no namespace, and this is no pod that has one: \
+             write --service NAMESPACE/{0}, or add --namespace NAME",
+            service.name
+        )));
+    };
+    Ok(ServiceRef {
+        namespace,
+        name: service.name,
+        port: service.port,
+    })
+}
+
+fn check_listeners(
+    claims: &[(String, SocketAddr, Source)],
+    admin: SocketAddr,
+    origin: &Origin<'_>,
+) -> Result<(), Refusal> {
+    for (index, (by, listen, _)) in claims.iter().enumerate() {
+        let other = claims[..index]
+            .iter()
+            .find(|(_, other, _)| overlap(*other, *listen));
+        if let Some((other, _, _)) = other {
+            return Err(Refusal::usage(format_args!(
+                "two sources on one listener, {listen}: {other} and {by}; drop one, \
+                 or give a Service its own with --service LISTEN=NAMESPACE/NAME"
+            )));
+        }
+        if overlap(*listen, admin) {
+            return Err(Refusal::usage(format_args!(
+                "{by} and {} {admin} are on one listener: give one of them another port",
+                origin.flag("admin")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two listeners could not both be bound, or would take each other's connections. Port 0 is any free one.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // `[::]` takes IPv4 connections as well, unless the system is set up otherwise.
+    let covers = |wide: IpAddr, narrow: IpAddr| {
+        wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4())
+    };
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
+}
+
+/// Names tell targets apart in logs, `/state` and metrics.
+fn check_names(targets: &[Target]) -> Result<(), Refusal> {
+    let mut listeners = HashMap::new();
+    for target in targets {
+        if let Some(other) = listeners.insert(target.name(), target.listen) {
+            return Err(Refusal::usage(format_args!(
+                "--service {} is given twice, on {other} and {}: one listener serves it",
+                target.name(),
+                target.listen
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn first_repeated(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let repeated = |(index, address): &(usize, &SocketAddr)| addresses[..*index].contains(address);
+    addresses
+        .iter()
+        .enumerate()
+        .find(repeated)
+        .map(|(_, address)| *address)
+}
+
+fn limits(args: &LimitArgs) -> Limits {
+    Limits {
+        header_bytes: args.max_header_bytes.0,
+        header_count: args.max_header_count,
+        connections: args.max_connections,
+        requests: args.max_requests,
+        held: args.max_held,
+        idle_per_pod: args.max_idle_per_pod,
+        idle_total: args.max_idle,
+        replay_bytes: args.max_replay_bytes.0,
+    }
+}
+
+fn timeouts(args: &TimeoutArgs) -> Timeouts {
+    Timeouts {
+        connect: args.connect_timeout.0,
+        header: args.header_timeout.0,
+        client_idle: args.client_idle_timeout.0,
+        upstream_idle: args.upstream_idle_timeout.0,
+        response: args.response_timeout.0,
+        request: args.request_timeout.0,
+        hold: args.hold.0,
+        drain: args.drain.0,
+    }
+}
+
+fn retry(args: &RetryArgs) -> RetrySettings {
+    RetrySettings {
+        retries: args.retries,
+        budget_ratio: args.retry_budget_ratio,
+        budget_floor: args.retry_budget_floor,
+    }
+}
+
+/// Says of a flag whether it was typed or came from the environment.
+struct Origin<'a> {
+    matches: Option<&'a ArgMatches>,
+}
+
+impl Origin<'_> {
+    /// `--listen`, or `--listen (PODROBIN_LISTEN)` where the environment set it.
+    fn flag(&self, id: &str) -> FlagName {
+        let from_environment = self
+            .matches
+            .is_some_and(|matches| matches.value_source(id) == Some(ValueSource::EnvVariable));
+        FlagName {
+            long: match id {
+                "services" => "service".to_owned(),
+                "endpoints" => "endpoint".to_owned(),
+                _ => id.replace('_', "-"),
+            },
+            from_environment,
+        }
+    }
+}
+
+struct FlagName {
+    long: String,
+    from_environment: bool,
+}
+
+impl fmt::Display for FlagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{}", self.long)?;
+        if self.from_environment {
+            let variable = self.long.replace('-', "_").to_uppercase();
+            write!(f, " (PODROBIN_{variable})")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+use clap::FromArgMatches;
+
+use super::*;
+use crate::config::{FamilyChoice, FileSelector, LogFormat, Policy, PortRef};
+
+fn surroundings(namespace: Option<&str>) -> Surroundings {
+    Surroundings {
+        namespace: namespace.map(str::to_owned),
+        workers: NonZeroUsize::new(3).unwrap(),
+    }
+}
+
+fn resolve_in(namespace: Option<&str>, flags: &[&str]) -> Result<Config, String> {
+    let args = [&["podrobin", "run"], flags].concat();
+    let matches = crate::cli::command().get_matches_from(args);
+    let run = matches.subcommand_matches("run").unwrap();
+    let raw = RunArgs::from_arg_matches(run).unwrap();
+    config(raw, Some(run), &surroundings(namespace)).map_err(|refusal| format!("{refusal:?}"))
+}
+
+fn resolve(flags: &[&str]) -> Result<Config, String> {
+    resolve_in(Some("shop"), flags)
+}
+
+fn listeners(flags: &[&str]) -> Vec<(String, String)> {
+    let config = resolve(flags).unwrap();
+    config
+        .targets
+        .iter()
+        .map(|target| (target.listen.to_string(), target.name()))
+        .collect()
+}
+
+fn pair(listen: &str, name: &str) -> (String, String) {
+    (listen.to_owned(), name.to_owned())
+}
+
+#[test]
+fn one_service_is_all_it_takes() {
+    let config = resolve(&["--service", "cart"]).unwrap();
+    assert_eq!(config.targets.len(), 1);
+    assert_eq!(config.targets[0].name(), "shop/cart");
+    assert_eq!(config.targets[0].listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(config.targets[0].policy, Policy::RoundRobin);
+    assert_eq!(config.admin.to_string(), "0.0.0.0:9800");
+    assert_eq!(config.workers.get(), 3);
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.timeouts, Timeouts::default());
+    assert_eq!(config.retry, RetrySettings::default());
+    assert_eq!(config.access_log, None);
+    assert_eq!(config.pod.namespace.as_deref(), Some("shop"));
+}
+
+#[test]
+fn every_flag_reaches_its_setting() {
+    let flags = "--service 127.0.0.1:1=a/b:http --admin 127.0.0.1:2 --workers 5 --policy random \
+        --connect-timeout 1ms --header-timeout 2ms --client-idle-timeout 3ms \
+        --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
+        --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
+        --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
+        --retries 4 --retry-budget-ratio 0.5 --retry-budget-floor 18 \
+        --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
+        --address-family ipv6 --access-log json";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let config = resolve(&flags).unwrap();
+    let ms = std::time::Duration::from_millis;
+    assert_eq!(config.targets[0].policy, Policy::Random);
+    assert_eq!(config.workers.get(), 5);
+    assert_eq!(
+        config.timeouts,
+        Timeouts {
+            connect: ms(1),
+            header: ms(2),
+            client_idle: ms(3),
+            upstream_idle: ms(4),
+            response: Some(ms(5)),
+            request: Some(ms(6)),
+            hold: ms(7),
+            drain: ms(8),
+        }
+    );
+    assert_eq!(
+        config.limits,
+        Limits {
+            header_bytes: 9 * 1024,
+            header_count: 10,
+            connections: 11,
+            requests: 12,
+            held: 13,
+            idle_per_pod: 14,
+            idle_total: 15,
+            replay_bytes: 16,
+        }
+    );
+    assert_eq!(
+        config.retry,
+        RetrySettings {
+            retries: 4,
+            budget_ratio: 0.5,
+            budget_floor: 18,
+        }
+    );
+    assert_eq!(
+        config.pod,
+        OwnPod {
+            name: Some("p".to_owned()),
+            namespace: Some("n".to_owned()),
+            node: Some("o".to_owned()),
+            zone: Some("z".to_owned()),
+            ip: Some("::1".parse().unwrap()),
+            family: FamilyChoice::Ipv6,
+        }
+    );
+    assert_eq!(config.kube.kubeconfig, Some("k".into()));
+    assert_eq!(config.kube.context.as_deref(), Some("c"));
+    assert_eq!(config.access_log, Some(LogFormat::Json));
+}
+
+#[test]
+fn each_service_has_a_listener_of_its_own() {
+    let expected = [
+        pair("127.0.0.1:8000", "shop/cart:http"),
+        pair("127.0.0.1:9001", "pay/api:80"),
+        pair("[::1]:9002", "shop/stock"),
+    ];
+    let list = "cart:http,9001=pay/api:80,[::1]:9002=stock";
+    assert_eq!(listeners(&["--service", list]), expected);
+    let repeated = [
+        "--service",
+        "cart:http",
+        "--service",
+        "9001=pay/api:80",
+        "--service",
+        "[::1]:9002=stock",
+    ];
+    assert_eq!(listeners(&repeated), expected);
+}
+
+#[test]
+fn sources_of_different_kinds_go_side_by_side() {
+    let config = resolve(&[
+        "--service",
+        "9001=cart",
+        "--endpoint-slices",
+        "/etc/s.yaml#pay/api:80",
+    ])
+    .unwrap();
+    assert_eq!(config.targets.len(), 2);
+    assert_eq!(
+        config.targets[1].source,
+        Source::File {
+            path: "/etc/s.yaml".into(),
+            service: Some(FileSelector {
+                namespace: Some("pay".to_owned()),
+                name: "api".to_owned(),
+                port: PortRef::Number(80),
+            }),
+        }
+    );
+    let config = resolve_in(None, &["--endpoint", "10.0.0.1:80,10.0.0.2:80"]).unwrap();
+    assert_eq!(config.targets[0].name(), "fixed");
+}
+
+#[test]
+fn any_free_port_may_be_asked_for_more_than_once() {
+    let list = "127.0.0.1:0=cart,127.0.0.1:0=pay";
+    let config = resolve(&["--service", list, "--admin", "127.0.0.1:0"]).unwrap();
+    assert_eq!(config.targets.len(), 2);
+}
+
+/// Command lines that make no sense, each with words of the answer.
+#[test]
+fn a_contradiction_names_the_flags_and_the_mend() {
+    let cases: [(&[&str], &[&str]); 12] = [
+        (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
+        (
+            &["--service", "cart,pay"],
+            &["127.0.0.1:8000", "shop/cart", "shop/pay", "LISTEN="],
+        ),
+        (
+            &["--service", "cart", "--endpoint", "10.0.0.1:80"],
+            &["--service shop/cart", "--endpoint"],
+        ),
+        (
+            &["--endpoint-slices", "f", "--endpoint", "10.0.0.1:80"],
+            &["--endpoint-slices f", "--endpoint"],
+        ),
+        (
+            &["--service", "0.0.0.0:8000=cart,127.0.0.1:8000=pay"],
+            &["two sources"],
+        ),
+        (
+            &["--service", "[::]:8000=cart,127.0.0.1:8000=pay"],
+            &["two sources"],
+        ),
+        (
+            &["--service", "cart", "--listen", "9800"],
+            &["--service shop/cart", "--admin 0.0.0.0:9800"],
+        ),
+        (
+            &["--service", "1=cart,2=cart"],
+            &["--service shop/cart is given twice", "127.0.0.1:1"],
+        ),
+        (
+            &["--endpoint", "10.0.0.1:80,10.0.0.1:80"],
+            &["--endpoint", "10.0.0.1:80 twice"],
+        ),
+        (
+            &["--service", "cart", "--context", "c"],
+            &["--context", "--kubeconfig FILE"],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--kubeconfig",
+                "k",
+                "--service",
+                "cart",
+            ],
+            &["two sources"],
+        ),
+        (
+            &["--service", "[::1]:8000=cart,[::]:8000=pay"],
+            &["two sources"],
+        ),
+    ];
+    for (flags, words) in cases {
+        let refusal = resolve(flags).unwrap_err();
+        for word in words {
+            assert!(refusal.contains(word), "{flags:?}: {refusal}");
+        }
+    }
+}
+
+#[test]
+fn ipv4_and_ipv6_loopback_do_not_overlap() {
+    assert!(resolve(&["--service", "[::1]:8000=cart,127.0.0.1:8000=pay"]).is_ok());
+    assert!(resolve(&["--service", "0.0.0.0:8000=cart,[::1]:8000=pay"]).is_ok());
+}
+
+#[test]
+fn a_service_without_a_namespace_needs_one_from_somewhere() {
+    let refusal = resolve_in(None, &["--service", "cart"]).unwrap_err();
+    assert!(refusal.contains("--service NAMESPACE/cart"), "{refusal}");
+    assert!(resolve_in(None, &["--service", "cart", "--namespace", "n"]).is_ok());
+    assert!(resolve_in(None, &["--service", "n/cart"]).is_ok());
+}

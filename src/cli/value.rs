@@ -1,0 +1,273 @@
+//! What a flag's value may look like: durations, sizes, counts, addresses, names.
+//!
+//! Every error is the rest of a sentence that begins with clap's "invalid value '...' for '--flag': ".
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::config::{FileSelector, PortRef};
+
+/// A length of time: `500ms`, `10s`, `1m 30s`; a bare `0` needs no unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// A length of time, or `off` for as long as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Option<Duration>);
+
+/// A number of bytes: `4096`, `64KiB`, `1MiB` (`Ki` and `Mi` as Kubernetes writes them, too).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub usize);
+
+/// `[LISTEN=][NAMESPACE/]NAME[:PORT]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceArg {
+    pub listen: Option<SocketAddr>,
+    pub namespace: Option<String>,
+    pub name: String,
+    pub port: PortRef,
+}
+
+/// `FILE[#[NAMESPACE/]NAME[:PORT]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileArg {
+    pub path: PathBuf,
+    pub service: Option<FileSelector>,
+}
+
+/// Longer than any use, and far from where adding it to a clock overflows.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let span = SignedDuration::from_str(text)
+            .ok()
+            .and_then(|signed| Duration::try_from(signed).ok())
+            .ok_or("a duration has a number and a unit, such as 500ms, 10s or 2m")?;
+        if span > LONGEST {
+            return Err("at most 365 days".to_owned());
+        }
+        Ok(Self(span))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        match millis {
+            0 => f.write_str("0"),
+            _ if millis.is_multiple_of(60_000) => write!(f, "{}m", millis / 60_000),
+            _ if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
+            _ => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+/// A [`Span`] where nothing could ever happen within 0.
+pub fn positive(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    if span.0.is_zero() {
+        return Err("must be longer than 0".to_owned());
+    }
+    Ok(span)
+}
+
+impl FromStr for Patience {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        match positive(text) {
+            Ok(span) => Ok(Self(Some(span.0))),
+            Err(reason) => Err(format!("{reason}; `off` waits as long as it takes")),
+        }
+    }
+}
+
+impl fmt::Display for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => Span(limit).fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = match &text[digits.len()..] {
+            "" | "B" => 1,
+            "Ki" | "KiB" => KIB,
+            "Mi" | "MiB" => MIB,
+            _ => return Err(BYTES_EXPECTED.to_owned()),
+        };
+        digits
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| number.checked_mul(unit))
+            .map(Self)
+            .ok_or_else(|| BYTES_EXPECTED.to_owned())
+    }
+}
+
+const BYTES_EXPECTED: &str = "a size is a number of bytes, such as 4096, 64KiB or 1MiB";
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0"),
+            bytes if bytes.is_multiple_of(MIB) => write!(f, "{}MiB", bytes / MIB),
+            bytes if bytes.is_multiple_of(KIB) => write!(f, "{}KiB", bytes / KIB),
+            bytes => write!(f, "{bytes}"),
+        }
+    }
+}
+
+/// A [`ByteSize`] between two bounds, inclusive.
+pub fn bytes<const MIN: usize, const MAX: usize>(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if !(MIN..=MAX).contains(&size.0) {
+        return Err(format!(
+            "must be between {} and {}",
+            ByteSize(MIN),
+            ByteSize(MAX)
+        ));
+    }
+    Ok(size)
+}
+
+/// A whole number between two bounds, inclusive.
+pub fn count<const MIN: usize, const MAX: usize>(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (MIN..=MAX).contains(number))
+        .ok_or_else(|| format!("must be a whole number between {MIN} and {MAX}"))
+}
+
+/// A share between nothing (0) and all (1).
+pub fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "must be between 0 and 1, such as 0.2".to_owned())
+}
+
+/// Where to listen: `ADDRESS:PORT`, or a bare port on this pod's loopback.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    text.parse().map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000".to_owned()
+    })
+}
+
+/// A fixed endpoint: an address that can be connected to.
+pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.port() != 0 && !address.ip().is_unspecified())
+        .ok_or_else(|| {
+            "give a pod's IP address and port, such as 10.244.1.7:8080 or [fd00::7]:8080".to_owned()
+        })
+}
+
+impl FromStr for ServiceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, service) = match text.split_once('=') {
+            Some((address, service)) => (Some(listen(address)?), service),
+            None => (None, text),
+        };
+        let (namespace, name, port) = service_name(service)?;
+        Ok(Self {
+            listen: address,
+            namespace,
+            name,
+            port,
+        })
+    }
+}
+
+impl FromStr for FileArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (path, service) = match text.rsplit_once('#') {
+            Some((path, service)) => {
+                let (namespace, name, port) = service_name(service)?;
+                let selector = FileSelector {
+                    namespace,
+                    name,
+                    port,
+                };
+                (path, Some(selector))
+            }
+            None => (text, None),
+        };
+        if path.is_empty() {
+            return Err("names no file".to_owned());
+        }
+        Ok(Self {
+            path: path.into(),
+            service,
+        })
+    }
+}
+
+/// `[NAMESPACE/]NAME[:PORT]`
+fn service_name(text: &str) -> Result<(Option<String>, String, PortRef), String> {
+    let (path, port) = match text.split_once(':') {
+        Some((path, port)) => (path, port_ref(port)?),
+        None => (text, PortRef::Only),
+    };
+    let (namespace, name) = match path.split_once('/') {
+        Some((namespace, name)) => (Some(label(namespace, "namespace")?), name),
+        None => (None, path),
+    };
+    Ok((namespace, label(name, "Service name")?, port))
+}
+
+fn port_ref(text: &str) -> Result<PortRef, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return match text.parse() {
+            Ok(0) | Err(_) => Err(format!("`{text}` is no port: 1 to 65535, or a port's name")),
+            Ok(number) => Ok(PortRef::Number(number)),
+        };
+    }
+    label(text, "port").map(PortRef::Name)
+}
+
+/// A name as Kubernetes takes it for Services, namespaces and Service ports (RFC 1123 label).
+pub fn label(text: &str, what: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let whole = !text.is_empty() && text.len() <= 63 && text.bytes().all(inner);
+    if !whole || text.starts_with('-') || text.ends_with('-') {
+        return Err(format!(
+            "`{text}` is no {what}; the form is [NAMESPACE/]NAME[:PORT], such as shop/cart:http"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

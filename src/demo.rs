@@ -1,0 +1,3 @@
+//! `podrobin demo`: all of it on one machine, without a cluster.
+
+pub mod api;

@@ -1,0 +1,99 @@
+//! The events of the slices, from kube's watcher, with waits after errors.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Api;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::time::{Sleep, sleep};
+
+use crate::config::ServiceRef;
+use crate::kube_client::{KubeClient, Pace, Session};
+
+use super::trouble::{Asked, Asker, Kind, Trouble};
+
+/// Which Service a slice belongs to. This label alone decides (KEP-752).
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// An endless source of events. Never gives up; waits as the session's pace says.
+pub(super) struct Events {
+    api: Api<EndpointSlice>,
+    config: watcher::Config,
+    stream: BoxStream<'static, watcher::Result<Event<EndpointSlice>>>,
+    pace: Arc<Pace>,
+    wait: Option<Pin<Box<Sleep>>>,
+    asker: Asker,
+}
+
+impl Events {
+    pub(super) fn new(client: &KubeClient, session: &Session, service: &ServiceRef) -> Self {
+        let api = Api::namespaced(session.client.clone(), &service.namespace);
+        let tuning = client.tuning();
+        let config = watcher::Config::default()
+            .labels(&format!("{SERVICE_NAME}={}", service.name))
+            .page_size(tuning.page_size)
+            .timeout(fastrand::u32(tuning.watch_seconds.clone()));
+        Self {
+            stream: watcher(api.clone(), config.clone()).boxed(),
+            api,
+            config,
+            pace: session.pace.clone(),
+            wait: None,
+            asker: Asker {
+                client: client.clone(),
+                asked: Asked::EndpointSlices,
+                namespace: service.namespace.clone(),
+            },
+        }
+    }
+
+    /// The next event, or what went wrong; the next call after that waits first. May be dropped at any moment without
+    /// losing anything.
+    pub(super) async fn next(&mut self) -> Result<Event<EndpointSlice>, Trouble> {
+        if let Some(wait) = &mut self.wait {
+            wait.await;
+            self.wait = None;
+        }
+        loop {
+            match self.stream.next().await {
+                Some(Ok(event)) => return Ok(event),
+                Some(Err(error)) => {
+                    let trouble = self.asker.watch_trouble(&error);
+                    if calls_for_list(&error, &trouble) {
+                        self.start_over();
+                    }
+                    let wait = self.pace.after_error(fastrand::f64());
+                    self.wait = Some(Box::pin(sleep(wait)));
+                    return Err(trouble);
+                }
+                // kube's watcher does not end.
+                None => self.start_over(),
+            }
+        }
+    }
+
+    /// The next event if it is there already.
+    pub(super) fn ready(&mut self) -> Option<Result<Event<EndpointSlice>, Trouble>> {
+        self.next().now_or_never()
+    }
+
+    fn start_over(&mut self) {
+        self.stream = watcher(self.api.clone(), self.config.clone()).boxed();
+    }
+}
+
+/// Whether only a new list can help; kube's watcher itself would go on where it was.
+fn calls_for_list(error: &watcher::Error, trouble: &Trouble) -> bool {
+    match error {
+        // As a status and not as an event, which some proxies make of it, kube asks for the same version for ever.
+        watcher::Error::WatchStartFailed(_) => trouble.kind == Kind::Gone,
+        // Whatever the event said is lost.
+        watcher::Error::WatchFailed(_) => trouble.kind == Kind::Unreadable,
+        // A server that refuses in the middle does not go on, whether or not it closes.
+        watcher::Error::WatchError(_) => true,
+        watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion => false,
+    }
+}

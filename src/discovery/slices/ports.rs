@@ -1,0 +1,153 @@
+//! Which port of a slice is meant, and what is spoken there.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+
+use k8s_openapi::api::discovery::v1::EndpointPort;
+
+use super::{Selection, Slice, Slices, quote};
+use crate::endpoint::AppProtocol;
+
+/// A TCP port of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Port {
+    /// The Service port's name; "" where the Service has one port without a name.
+    pub(super) name: String,
+    /// Where the pods of this slice listen. A targetPort that is a name may differ between pods, which then stand in
+    /// different slices. `None` where the slice gives no number, or one that is no port.
+    pub(super) number: Option<NonZeroU16>,
+    pub(super) app_protocol: Option<String>,
+}
+
+impl Port {
+    /// A nil protocol is TCP; other ones are not for HTTP and drop out here.
+    pub(super) fn read(port: EndpointPort) -> Option<Self> {
+        if port.protocol.is_some_and(|protocol| protocol != "TCP") {
+            return None;
+        }
+        Some(Self {
+            name: port.name.unwrap_or_default(),
+            number: port
+                .port
+                .and_then(|number| u16::try_from(number).ok())
+                .and_then(NonZeroU16::new),
+            app_protocol: port.app_protocol,
+        })
+    }
+}
+
+impl Slice {
+    /// The names of this slice's TCP ports; "" is the port without a name.
+    pub fn port_names(&self) -> impl Iterator<Item = &str> {
+        self.ports.iter().map(|port| port.name.as_str())
+    }
+
+    /// Names and numbers of this slice's TCP ports.
+    pub fn port_numbers(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.ports
+            .iter()
+            .filter_map(|port| Some((port.name.as_str(), port.number?.get())))
+    }
+
+    pub(super) fn ports_named(&self, name: &str) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter(move |port| port.name == name)
+    }
+
+    pub(super) fn has_port(&self, name: &str) -> bool {
+        self.ports_named(name).next().is_some()
+    }
+
+    /// Numbers under which the port named so is reached, with what is spoken there.
+    pub(super) fn numbers(&self, name: &str) -> impl Iterator<Item = (u16, Option<&str>)> {
+        self.ports_named(name)
+            .filter_map(|port| Some((port.number?.get(), port.app_protocol.as_deref())))
+    }
+}
+
+/// The name of the wanted port: as selected, else the only one that any slice has.
+pub(super) fn wanted<'a>(slices: &'a Slices, selection: &'a Selection) -> Option<&'a str> {
+    if let Some(name) = &selection.port {
+        return Some(name);
+    }
+    let names = port_names(slices);
+    match names.len() {
+        1 => names.first().copied(),
+        _ => None,
+    }
+}
+
+/// Says what is wrong with the selected port, if anything is, and names the ports there are: none was selected and
+/// there are several, or no slice has the one selected.
+///
+/// A port that only some slices lack is no fault, nor is one missing while the slices have no port at all: the
+/// EndpointSlice controller writes a slice without ports for a Service without pods. The text is bounded.
+pub fn port_note(slices: &Slices, selection: &Selection) -> Option<String> {
+    let names = port_names(slices);
+    match &selection.port {
+        None if names.len() > 1 => Some(format!(
+            "the Service has several ports: add the one to use as `:PORT`, out of {}",
+            list(&names)
+        )),
+        Some(name) if !names.is_empty() && !names.contains(name.as_str()) => Some(format!(
+            "the Service has no TCP port {}, only {}",
+            say(name),
+            list(&names)
+        )),
+        _ => None,
+    }
+}
+
+fn port_names(slices: &Slices) -> BTreeSet<&str> {
+    slices.values().flat_map(Slice::port_names).collect()
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    /// Ports named in one note.
+    const MOST: usize = 10;
+    let mut text = names
+        .iter()
+        .take(MOST)
+        .map(|name| say(name))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > MOST {
+        text += " and more";
+    }
+    text
+}
+
+fn say(name: &str) -> String {
+    if name.is_empty() {
+        "one without a name".to_owned()
+    } else {
+        quote(name)
+    }
+}
+
+/// What `appProtocol` means here (KEP-3726, and the names others have used before it).
+///
+/// HTTP/1.1 is spoken, in clear text. A name that is known to mean TLS or HTTP/2 is not, and plain HTTP/1.1 sent there
+/// would be a mistake. Any other name is "implementation-defined": taken as HTTP/1.1, as if it were unset.
+pub(super) fn protocol(app_protocol: Option<&str>) -> AppProtocol {
+    const NOT_SPOKEN: [&str; 12] = [
+        "kubernetes.io/h2c",
+        "kubernetes.io/wss",
+        "h2c",
+        "h2",
+        "http2",
+        "http/2",
+        "grpc",
+        "grpcs",
+        "https",
+        "wss",
+        "tls",
+        "ssl",
+    ];
+    let name = app_protocol.unwrap_or_default();
+    NOT_SPOKEN
+        .iter()
+        .find(|known| name.eq_ignore_ascii_case(known))
+        .map_or(AppProtocol::Http1, |known| {
+            AppProtocol::Unsupported((*known).to_owned())
+        })
+}

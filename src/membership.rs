@@ -1,0 +1,301 @@
+//! Membership: the one writer of a target's snapshots.
+//!
+//! ```text
+//! discovery ── Update ──┐
+//! workers ───── Fact ───┼─> Membership ── Snapshot ──> workers, admin
+//! the clock ─ expiries ─┘
+//! ```
+//! It merges the list with ejections. Nobody else decides who gets traffic, so there is no race in which more than
+//! half of the pods could be ejected.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::balance::{Balancer, Candidate};
+use crate::config::Policy;
+use crate::discovery::Update;
+use crate::endpoint::{Endpoint, Identity};
+use crate::metrics::TargetMetrics;
+use crate::outlier::{Detector, Fact, Peers, Verdict};
+use crate::snapshot::{Health, Member, Snapshot};
+use crate::stats::EndpointStats;
+
+/// Facts that workers may be ahead of membership.
+pub const FACT_QUEUE: usize = 1024;
+
+/// Everything membership reads from.
+#[derive(Debug)]
+pub struct Inlets {
+    pub updates: mpsc::Receiver<Update>,
+    pub facts: mpsc::Receiver<Fact>,
+}
+
+/// Holds the list, what is held against its members, and whose turn it is.
+#[derive(Debug)]
+pub struct Membership {
+    target: String,
+    workers: usize,
+    balancer: Balancer,
+    detector: Detector,
+    endpoints: Vec<Arc<Endpoint>>,
+    stats: HashMap<Identity, Arc<EndpointStats>>,
+    version: u64,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    metrics: Arc<TargetMetrics>,
+}
+
+impl Membership {
+    /// A membership that knows nobody yet, and where its snapshots appear.
+    pub fn new(
+        target: String,
+        policy: Policy,
+        workers: usize,
+        metrics: Arc<TargetMetrics>,
+    ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let mut balancer = Balancer::new(policy);
+        let (snapshots, receiver) = watch::channel(Arc::new(Snapshot {
+            version: 0,
+            members: Vec::new(),
+            picker: balancer.picker(&[]),
+            published: SystemTime::now(),
+        }));
+        let membership = Self {
+            target,
+            workers,
+            balancer,
+            detector: Detector::default(),
+            endpoints: Vec::new(),
+            stats: HashMap::new(),
+            version: 0,
+            snapshots,
+            metrics,
+        };
+        (membership, receiver)
+    }
+
+    /// Runs until discovery has ended. `listed` is dropped once the first list has been applied.
+    pub async fn run(mut self, mut inlets: Inlets, listed: impl Sized) {
+        let mut listed = Some(listed);
+        loop {
+            let expiry = self.detector.next_expiry();
+            tokio::select! {
+                biased;
+                update = inlets.updates.recv() => {
+                    let Some(update) = update else { return };
+                    self.apply(update);
+                    drop(listed.take());
+                }
+                Some(fact) = inlets.facts.recv() => self.observe(&fact, Instant::now()),
+                () = sleep_until(expiry) => self.expire(Instant::now()),
+            }
+        }
+    }
+
+    /// Replaces the list.
+    fn apply(&mut self, update: Update) {
+        self.log_change(&update.endpoints);
+        // An endpoint that did not change keeps its Arc, which is how workers know it again cheaply.
+        let mut last: HashMap<Identity, Arc<Endpoint>> = self
+            .endpoints
+            .drain(..)
+            .map(|endpoint| (endpoint.identity.clone(), endpoint))
+            .collect();
+        self.endpoints = update
+            .endpoints
+            .into_iter()
+            .map(|endpoint| match last.remove(&endpoint.identity) {
+                Some(same) if *same == endpoint => same,
+                _ => Arc::new(endpoint),
+            })
+            .collect();
+        let workers = self.workers;
+        let mut stats = std::mem::take(&mut self.stats);
+        self.stats = self
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                let identity = endpoint.identity.clone();
+                let kept = stats.remove(&identity);
+                (
+                    identity,
+                    kept.unwrap_or_else(|| Arc::new(EndpointStats::new(workers))),
+                )
+            })
+            .collect();
+        let used: Vec<Identity> = self
+            .used()
+            .map(|endpoint| endpoint.identity.clone())
+            .collect();
+        self.detector.retain(&used);
+        self.publish();
+        self.metrics.updates.inc();
+        self.metrics
+            .apply
+            .observe(update.received.elapsed().as_secs_f64());
+        if let Some(triggered) = update.triggered {
+            let lag = SystemTime::now()
+                .duration_since(triggered)
+                .unwrap_or_default();
+            self.metrics.propagation.observe(lag.as_secs_f64());
+        }
+    }
+
+    /// Takes in what a worker saw.
+    fn observe(&mut self, fact: &Fact, now: Instant) {
+        let identity = &fact.endpoint.identity;
+        if !self.used().any(|endpoint| endpoint.identity == *identity) {
+            return;
+        }
+        let peers = self.peers(identity);
+        let changed = self.detector.observe(identity, fact.outcome, peers, now);
+        if let Some(stats) = self.stats.get(identity) {
+            stats.set_suspect(self.detector.is_suspect(identity));
+        }
+        if !changed {
+            return;
+        }
+        let pod = fact.endpoint.name();
+        match self.detector.verdict(identity) {
+            Verdict::Ejected { until, cause } => {
+                self.metrics.eject(cause.flag());
+                let seconds = until.duration_since(now).as_secs();
+                warn!(target = self.target, pod, seconds, "ejected: {cause}");
+            }
+            _ => info!(target = self.target, pod, "back from ejection: it answered"),
+        }
+        self.publish();
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.detector.expire(now) {
+            self.publish();
+        }
+    }
+
+    fn used(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.iter().filter(|endpoint| endpoint.is_used())
+    }
+
+    fn peers(&self, identity: &Identity) -> Peers {
+        let answered = self
+            .used()
+            .filter(|endpoint| endpoint.identity != *identity)
+            .filter_map(|endpoint| self.stats.get(&endpoint.identity))
+            .map(|stats| stats.answered())
+            .sum();
+        Peers {
+            used: self.used().count(),
+            answered,
+        }
+    }
+
+    fn publish(&mut self) {
+        self.version += 1;
+        let members: Vec<Member> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| self.member(endpoint))
+            .collect();
+        let candidates: Vec<Candidate> = members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| member.gets_traffic())
+            .map(|(index, member)| Candidate {
+                member: index,
+                identity: member.endpoint.identity.clone(),
+                trial: matches!(member.health, Health::Trial { .. }),
+            })
+            .collect();
+        self.snapshots.send_replace(Arc::new(Snapshot {
+            version: self.version,
+            picker: self.balancer.picker(&candidates),
+            members,
+            published: SystemTime::now(),
+        }));
+    }
+
+    fn member(&self, endpoint: &Arc<Endpoint>) -> Member {
+        let identity = &endpoint.identity;
+        let health = match self.detector.verdict(identity) {
+            Verdict::Healthy => Health::Healthy,
+            Verdict::Trial { cause } => Health::Trial {
+                reason: cause.to_string(),
+            },
+            Verdict::Ejected { until, cause } => Health::Ejected {
+                until: SystemTime::now() + until.saturating_duration_since(Instant::now()),
+                reason: cause.to_string(),
+            },
+        };
+        let stats = self.stats.get(identity).cloned();
+        Member {
+            endpoint: endpoint.clone(),
+            health,
+            stats: stats.unwrap_or_else(|| Arc::new(EndpointStats::new(self.workers))),
+        }
+    }
+
+    /// Says who came, who went and who changed, in one line.
+    fn log_change(&self, next: &[Endpoint]) {
+        let count = |endpoints: &mut dyn Iterator<Item = &Endpoint>| {
+            endpoints.filter(|endpoint| endpoint.is_used()).count()
+        };
+        let before = count(&mut self.endpoints.iter().map(AsRef::as_ref));
+        let after = count(&mut next.iter());
+        let last: HashMap<&Identity, &Endpoint> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| (&endpoint.identity, endpoint.as_ref()))
+            .collect();
+        let mut changes: Vec<String> = Vec::new();
+        for endpoint in next {
+            match last.get(&endpoint.identity) {
+                None => changes.push(format!("+{} {}", endpoint.name(), endpoint.standing)),
+                Some(last) if last.standing != endpoint.standing => {
+                    changes.push(format!("{} {}", endpoint.name(), endpoint.standing));
+                }
+                Some(_) => {}
+            }
+        }
+        let still: std::collections::HashSet<&Identity> =
+            next.iter().map(|endpoint| &endpoint.identity).collect();
+        for endpoint in &self.endpoints {
+            if !still.contains(&endpoint.identity) {
+                changes.push(format!("-{}", endpoint.name()));
+            }
+        }
+        let more = changes.len().saturating_sub(CHANGES_LOGGED);
+        changes.truncate(CHANGES_LOGGED);
+        if more > 0 {
+            changes.push(format!("and {more} more"));
+        }
+        let changes = changes.join(", ");
+        if after == 0 {
+            warn!(
+                target = self.target,
+                before, changes, "no pod is ready: requests are held"
+            );
+        } else {
+            info!(
+                target = self.target,
+                ready = after,
+                before,
+                changes,
+                "endpoints changed"
+            );
+        }
+    }
+}
+
+/// Changes that one log line names.
+const CHANGES_LOGGED: usize = 8;
+
+async fn sleep_until(expiry: Option<Instant>) {
+    match expiry {
+        Some(expiry) => tokio::time::sleep_until(expiry.into()).await,
+        None => std::future::pending().await,
+    }
+}

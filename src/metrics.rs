@@ -1,0 +1,52 @@
+//! Instruments that membership writes, one set per target. What workers count is in [`crate::stats`].
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::error::Flag;
+
+/// How well a target keeps up with its Service.
+#[derive(Debug)]
+pub struct TargetMetrics {
+    /// From a change in the cluster (`endpoints.kubernetes.io/last-change-trigger-time`) to its use, in seconds.
+    /// Clocks of two machines are compared, so a negative lag is observed as 0.
+    pub propagation: Histogram,
+    /// From the last byte of the event that brought a list to its use, in seconds.
+    pub apply: Histogram,
+    /// Lists applied.
+    pub updates: Counter,
+    /// Ejections, by the flag of the failure that tipped the balance.
+    ejections: [Counter; Flag::ALL.len()],
+}
+
+/// Upper bounds in seconds: the cluster's own path takes from some 20 ms to seconds, and a partition minutes.
+const PROPAGATION_BOUNDS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0,
+];
+
+/// Upper bounds in seconds: work of this process alone, meant to stay under 10 ms.
+const APPLY_BOUNDS: [f64; 11] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0,
+];
+
+impl Default for TargetMetrics {
+    fn default() -> Self {
+        Self {
+            propagation: Histogram::new(PROPAGATION_BOUNDS),
+            apply: Histogram::new(APPLY_BOUNDS),
+            updates: Counter::default(),
+            ejections: Default::default(),
+        }
+    }
+}
+
+impl TargetMetrics {
+    /// A pod was ejected for failures of which the last had this flag.
+    pub fn eject(&self, flag: Flag) {
+        self.ejections[flag as usize].inc();
+    }
+
+    pub fn ejections(&self, flag: Flag) -> u64 {
+        self.ejections[flag as usize].get()
+    }
+}

@@ -1,0 +1,142 @@
+//! Sockets: listeners shared by port among workers, and a stream that can be looked at while hyper owns it.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Connections the kernel keeps for us before they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// Binds `count` listeners to one address, so that the kernel spreads connections over them.
+///
+/// `SO_REUSEPORT` would also let a second process share the port unnoticed, so the address is first bound without it:
+/// a port in use is an error.
+pub fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    if count == 1 {
+        return Ok(vec![bind(address, false)?]);
+    }
+    let mut address = address;
+    if address.port() != 0 {
+        drop(bind(address, false)?);
+    }
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let listener = bind(address, true)?;
+        address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if share {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A TCP stream with a second handle, for one thread.
+///
+/// hyper takes its stream whole; the other handle asks the kernel what waits in it, and reads what is left once hyper
+/// is done.
+#[derive(Clone, Debug)]
+pub struct SharedStream(Rc<RefCell<TcpStream>>);
+
+impl SharedStream {
+    pub fn new(stream: TcpStream) -> Self {
+        Self(Rc::new(RefCell::new(stream)))
+    }
+
+    /// Whether the kernel has anything to read here: bytes, the peer's end, or an error. Asks the kernel itself, not
+    /// what the event loop saw on its last turn.
+    pub fn has_input(&self) -> bool {
+        let stream = self.0.borrow();
+        let mut byte = [MaybeUninit::uninit()];
+        !matches!(SockRef::from(&*stream).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether bytes wait to be read (the peer's end is no byte).
+    pub fn has_bytes(&self) -> bool {
+        let stream = self.0.borrow();
+        let mut byte = [MaybeUninit::uninit()];
+        matches!(SockRef::from(&*stream).peek(&mut byte), Ok(1..))
+    }
+
+    /// Writes what the socket takes at once; for a last word to a peer that is being sent away.
+    pub fn write_now(&self, bytes: &[u8]) {
+        // A peer that cannot take it is being sent away all the same.
+        let _ = self.0.borrow().try_write(bytes);
+    }
+}
+
+impl AsyncRead for SharedStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for SharedStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_an_error_even_where_ports_are_shared() {
+        let taken = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let address = taken[0].local_addr().unwrap();
+        assert_eq!(taken[1].local_addr().unwrap(), address);
+        for count in [1, 2] {
+            let error = listen(address, count).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+use super::*;
+use proptest::prelude::*;
+
+const REFUSED: Outcome = Outcome::Failed(Kind::ConnectFailed);
+
+fn id(n: u8) -> Identity {
+    Identity {
+        address: ([10, 0, 0, n], 80).into(),
+        uid: None,
+    }
+}
+
+fn peers(used: usize, answered: u64) -> Peers {
+    Peers { used, answered }
+}
+
+fn after(start: Instant, seconds: u64) -> Instant {
+    start + Duration::from_secs(seconds)
+}
+
+/// Observes until the endpoint is ejected, and returns until when.
+fn eject(detector: &mut Detector, n: u8, now: Instant) -> Instant {
+    for _ in 0..THRESHOLD {
+        detector.observe(&id(n), REFUSED, peers(4, 0), now);
+    }
+    match detector.verdict(&id(n)) {
+        Verdict::Ejected { until, .. } => until,
+        other => panic!("not ejected: {other:?}"),
+    }
+}
+
+#[test]
+fn five_failures_in_a_row_eject_and_an_answer_between_starts_anew() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    for _ in 0..4 {
+        assert!(!detector.observe(&id(1), REFUSED, peers(3, 0), now));
+    }
+    assert!(detector.is_suspect(&id(1)));
+    detector.observe(&id(1), Outcome::Answered, peers(3, 0), now);
+    assert!(!detector.is_suspect(&id(1)));
+    for _ in 0..4 {
+        assert!(!detector.observe(&id(1), REFUSED, peers(3, 0), now));
+    }
+    assert!(detector.observe(&id(1), REFUSED, peers(3, 0), now));
+    assert_eq!(
+        detector.verdict(&id(1)),
+        Verdict::Ejected {
+            until: after(now, 1),
+            cause: Cause::Failed(Kind::ConnectFailed)
+        }
+    );
+}
+
+#[test]
+fn the_first_answer_after_the_time_brings_it_back() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    let until = eject(&mut detector, 1, now);
+    assert_eq!(detector.next_expiry(), Some(until));
+    assert!(!detector.expire(until - Duration::from_millis(1)));
+    assert!(detector.expire(until));
+    assert!(matches!(detector.verdict(&id(1)), Verdict::Trial { .. }));
+    assert!(detector.observe(&id(1), Outcome::Answered, peers(4, 0), until));
+    assert_eq!(detector.verdict(&id(1)), Verdict::Healthy);
+    assert!(!detector.is_suspect(&id(1)));
+}
+
+#[test]
+fn a_failed_trial_ejects_at_once_for_twice_as_long_up_to_thirty_seconds() {
+    let mut now = Instant::now();
+    let mut detector = Detector::default();
+    let mut until = eject(&mut detector, 1, now);
+    let mut times = vec![(until - now).as_secs()];
+    for _ in 0..6 {
+        now = until;
+        detector.expire(now);
+        assert!(detector.observe(&id(1), Outcome::GaveUp, peers(4, 0), now));
+        until = detector.next_expiry().unwrap();
+        times.push((until - now).as_secs());
+    }
+    assert_eq!(times, [1, 2, 4, 8, 16, 30, 30]);
+}
+
+#[test]
+fn a_minute_without_failure_is_forgiven() {
+    let start = Instant::now();
+    for (healthy_for, time) in [(59, 2), (60, 1)] {
+        let mut detector = Detector::default();
+        let back = eject(&mut detector, 1, start);
+        detector.expire(back);
+        detector.observe(&id(1), Outcome::Answered, peers(4, 0), back);
+        let again = after(back, healthy_for);
+        assert_eq!((eject(&mut detector, 1, again) - again).as_secs(), time);
+    }
+}
+
+#[test]
+fn what_ends_during_an_ejection_decides_nothing() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    let until = eject(&mut detector, 1, now);
+    assert!(!detector.observe(&id(1), Outcome::Answered, peers(4, 0), now));
+    assert!(!detector.observe(&id(1), REFUSED, peers(4, 0), now));
+    assert_eq!(detector.next_expiry(), Some(until));
+}
+
+#[test]
+fn a_long_poll_whose_clients_all_give_up_ejects_nobody() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    for n in (1..=3).cycle().take(300) {
+        assert!(!detector.observe(&id(n), Outcome::GaveUp, peers(3, 0), now));
+    }
+}
+
+#[test]
+fn a_silent_pod_is_ejected_once_each_other_has_answered_as_often() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    // The others' 100 answers from before the silence prove nothing.
+    for answered in [100, 100, 102, 104, 109] {
+        assert!(!detector.observe(&id(1), Outcome::GaveUp, peers(3, answered), now));
+    }
+    assert!(detector.observe(&id(1), Outcome::GaveUp, peers(3, 110), now));
+    assert!(matches!(
+        detector.verdict(&id(1)),
+        Verdict::Ejected {
+            cause: Cause::Silent,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn the_only_pod_is_never_ejected() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    for _ in 0..100 {
+        assert!(!detector.observe(&id(1), REFUSED, peers(1, 0), now));
+    }
+}
+
+#[test]
+fn a_shrinking_set_sets_free_those_whose_time_ends_first() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    eject(&mut detector, 1, now);
+    eject(&mut detector, 2, after(now, 10));
+    detector.retain(&[id(1), id(2), id(3)]);
+    assert_eq!(detector.verdict(&id(1)), Verdict::Healthy);
+    assert!(matches!(detector.verdict(&id(2)), Verdict::Ejected { .. }));
+    detector.retain(&[id(2)]);
+    assert_eq!(detector.verdict(&id(2)), Verdict::Healthy);
+}
+
+#[test]
+fn another_pod_on_the_same_address_starts_clean() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    eject(&mut detector, 1, now);
+    let reborn = Identity {
+        uid: Some("new".into()),
+        ..id(1)
+    };
+    assert_eq!(detector.verdict(&reborn), Verdict::Healthy);
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Observe(u8, Outcome),
+    Wait(u64),
+    Resize(u8),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let outcome = prop_oneof![
+        Just(Outcome::Answered),
+        Just(REFUSED),
+        Just(Outcome::Failed(Kind::Reset)),
+        Just(Outcome::GaveUp)
+    ];
+    prop_oneof![
+        12 => (1u8..8, outcome).prop_map(|(n, outcome)| Event::Observe(n, outcome)),
+        2 => (0u64..40).prop_map(Event::Wait),
+        1 => (1u8..8).prop_map(Event::Resize),
+    ]
+}
+
+proptest! {
+    /// Whatever is reported in whatever order, never more than half of the used pods are without traffic.
+    #[test]
+    fn never_more_than_half_are_ejected(events in prop::collection::vec(event(), 0..400)) {
+        let mut now = Instant::now();
+        let mut detector = Detector::default();
+        let mut used: Vec<Identity> = (1..8).map(id).collect();
+        let mut answered = 0;
+        for event in events {
+            match event {
+                Event::Observe(n, outcome) if used.contains(&id(n)) => {
+                    answered += u64::from(outcome == Outcome::Answered) * 10;
+                    detector.observe(&id(n), outcome, peers(used.len(), answered), now);
+                }
+                Event::Observe(..) => {}
+                Event::Wait(seconds) => {
+                    now = after(now, seconds);
+                    detector.expire(now);
+                    prop_assert!(detector.next_expiry().is_none_or(|next| next > now));
+                }
+                Event::Resize(n) => {
+                    used = (1..=n).map(id).collect();
+                    detector.retain(&used);
+                }
+            }
+            let held = used.iter().filter(|id| detector.verdict(id) != Verdict::Healthy).count();
+            prop_assert!(held * 2 <= used.len(), "{held} of {}", used.len());
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A worker's idle connections to the pods of one target, and the one place where they are bounded.
+//!
+//! Everything here belongs to one thread. The last connection put back is the first to go out again, so that what is
+//! not needed ages and closes.
+
+pub mod http1;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::endpoint::Endpoint;
+use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
+use http1::{ConnectError, Http1};
+
+/// A pod as one worker knows it: its endpoint, its counters and its idle connections.
+#[derive(Debug)]
+pub struct Upstream<B: http_body::Body + 'static> {
+    pub endpoint: Arc<Endpoint>,
+    stats: Arc<EndpointStats>,
+    idle: RefCell<Vec<Idle<B>>>,
+    /// How long a connection may lie idle: the default until the pod names its own timeout.
+    idle_for: Cell<Duration>,
+    open: Cell<bool>,
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug)]
+struct Idle<B: http_body::Body + 'static> {
+    connection: Http1<B>,
+    since: Instant,
+}
+
+/// What all upstreams of one worker and target have in common: bounds, and the counts they hold for.
+#[derive(Debug)]
+pub struct Shared {
+    idle_per_pod: usize,
+    idle_total: usize,
+    idle: Cell<usize>,
+    stats: Arc<TargetStats>,
+    worker: usize,
+}
+
+/// A connection to a pod, counted as open until dropped.
+#[derive(Debug)]
+pub struct Opened(Rc<Shared>);
+
+/// A pod's own word on idle connections is heeded up to here.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+
+/// Closing this much before the pod does keeps most requests out of the race with its close.
+const CLOSE_AHEAD: Duration = Duration::from_secs(1);
+
+impl Shared {
+    pub fn new(
+        idle_per_pod: usize,
+        idle_total: usize,
+        stats: Arc<TargetStats>,
+        worker: usize,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            idle_per_pod,
+            idle_total,
+            idle: Cell::new(0),
+            stats,
+            worker,
+        })
+    }
+
+    fn open(self: &Rc<Self>) -> Opened {
+        self.stats.shard(self.worker).add(Count::UpstreamOpened);
+        Opened(self.clone())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.stats.shard(self.0.worker).add(Count::UpstreamClosed);
+    }
+}
+
+impl<B> Upstream<B>
+where
+    B: http_body::Body<Data = bytes::Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub fn new(
+        endpoint: Arc<Endpoint>,
+        stats: Arc<EndpointStats>,
+        idle_for: Duration,
+        shared: Rc<Shared>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            endpoint,
+            stats,
+            idle: RefCell::default(),
+            idle_for: Cell::new(idle_for),
+            open: Cell::new(true),
+            shared,
+        })
+    }
+
+    pub fn counters(&self) -> &EndpointShard {
+        self.stats.shard(self.shared.worker)
+    }
+
+    /// Whether membership wants to hear of successes there.
+    pub fn is_suspect(&self) -> bool {
+        self.stats.suspect()
+    }
+
+    /// A new connection. `header_bytes` bounds a response's head.
+    pub async fn connect(
+        &self,
+        timeout: Duration,
+        header_bytes: usize,
+    ) -> Result<Http1<B>, ConnectError> {
+        let (address, shared) = (self.endpoint.address(), &self.shared);
+        Http1::connect(address, timeout, header_bytes, || shared.open()).await
+    }
+
+    /// An idle connection that is still good, the youngest first. `ask_kernel` as in [`Http1::is_reusable`].
+    pub fn checkout(&self, now: Instant, ask_kernel: bool) -> Option<Http1<B>> {
+        loop {
+            let mut idle = self.pop()?;
+            if now.duration_since(idle.since) < self.idle_for.get()
+                && idle.connection.is_reusable(ask_kernel)
+            {
+                idle.connection.mark_reused();
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Takes a connection back after its exchange, unless it is spent, the pod has gone, or enough are kept already.
+    pub fn put_back(&self, mut connection: Http1<B>, now: Instant) {
+        let full = self.idle.borrow().len() >= self.shared.idle_per_pod
+            || self.shared.idle.get() >= self.shared.idle_total;
+        if full || !self.open.get() || !connection.is_idle() {
+            return;
+        }
+        self.shared.idle.set(self.shared.idle.get() + 1);
+        self.idle.borrow_mut().push(Idle {
+            connection,
+            since: now,
+        });
+    }
+
+    /// Heeds a pod's `Keep-Alive: timeout=N`.
+    pub fn learn_idle_timeout(&self, said: Duration) {
+        let wanted = said.saturating_sub(CLOSE_AHEAD).max(said / 2);
+        self.idle_for.set(wanted.min(LONGEST_IDLE));
+    }
+
+    /// Closes what has lain idle too long.
+    pub fn expire(&self, now: Instant) {
+        let idle_for = self.idle_for.get();
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        // Pushed in order of time: the oldest are in front.
+        let keep_from = idle.partition_point(|idle| now.duration_since(idle.since) >= idle_for);
+        idle.drain(..keep_from);
+        self.shared
+            .idle
+            .set(self.shared.idle.get() - (before - idle.len()));
+    }
+
+    /// The pod is no longer on the list: closes its idle connections now, and those in use when they come back.
+    pub fn close(&self) {
+        self.open.set(false);
+        while self.pop().is_some() {}
+    }
+
+    fn pop(&self) -> Option<Idle<B>> {
+        let idle = self.idle.borrow_mut().pop()?;
+        self.shared.idle.set(self.shared.idle.get() - 1);
+        Some(idle)
+    }
+}

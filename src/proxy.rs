@@ -1,0 +1,395 @@
+//! The data path of one target on one worker: a request in, a response out.
+//!
+//! ```text
+//! request ─ check ─ admit ─ headers ─┬─ choose (hold) ─ connect or reuse ─ send ─┬─> response
+//!                                    └───────────── retry <─────────────────────┘
+//! ```
+
+pub mod answer;
+mod attempt;
+pub mod body;
+pub mod client;
+mod forward;
+mod headers;
+mod record;
+mod replay;
+mod request;
+mod retry;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{self, HeaderValue};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Sleep;
+
+use crate::access_log::AccessLog;
+use crate::admission::Limit;
+use crate::balance::TrialPass;
+use crate::config::{Limits, RetrySettings, Timeouts};
+use crate::discovery;
+use crate::endpoint::Identity;
+use crate::error::Kind;
+use crate::outlier::Fact;
+use crate::pool::{self, Upstream};
+use crate::snapshot::{Member, Snapshot};
+use crate::stats::{Count, TargetShard, TargetStats};
+
+use answer::Failure;
+use attempt::Reporter;
+use body::{Company, ResponseBody};
+use client::Client;
+use forward::Outgoing;
+use record::Record;
+use replay::{AttemptBody, Replay};
+use retry::Budget;
+
+/// What all workers of a target share, and what reaches them from outside.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub target: Arc<str>,
+    pub settings: Settings,
+    pub stats: Arc<TargetStats>,
+    /// Requests in flight, over all targets.
+    pub requests: Arc<Limit>,
+    /// Requests waiting for an endpoint, of this target.
+    pub held: Arc<Limit>,
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub status: watch::Receiver<discovery::Status>,
+    pub facts: mpsc::Sender<Fact>,
+    pub access_log: Option<AccessLog>,
+    /// The host of requests that name none.
+    pub default_host: HeaderValue,
+    pub workers: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub retry: RetrySettings,
+}
+
+/// One target on one worker.
+#[derive(Debug)]
+pub struct Proxy {
+    target: Arc<str>,
+    settings: Settings,
+    worker: usize,
+    stats: Arc<TargetStats>,
+    requests: Arc<Limit>,
+    held: Arc<Limit>,
+    status: watch::Receiver<discovery::Status>,
+    access_log: Option<AccessLog>,
+    default_host: HeaderValue,
+    reporter: Reporter,
+    budget: RefCell<Budget>,
+    pool: Rc<pool::Shared>,
+    view: RefCell<Rc<View>>,
+    /// Wakes the requests that are held.
+    view_changed: Notify,
+}
+
+/// A snapshot, with this worker's connections to its members.
+#[derive(Debug)]
+struct View {
+    snapshot: Arc<Snapshot>,
+    /// By the member's index; `None` for those without traffic.
+    upstreams: Vec<Option<Rc<Upstream<AttemptBody>>>>,
+}
+
+impl Proxy {
+    pub fn new(shared: &Shared, worker: usize) -> Rc<Self> {
+        let snapshot = shared.snapshots.borrow().clone();
+        let proxy = Self {
+            target: shared.target.clone(),
+            settings: shared.settings.clone(),
+            worker,
+            stats: shared.stats.clone(),
+            requests: shared.requests.clone(),
+            held: shared.held.clone(),
+            status: shared.status.clone(),
+            access_log: shared.access_log.clone(),
+            default_host: shared.default_host.clone(),
+            reporter: Reporter::new(shared.facts.clone(), shared.stats.clone(), worker),
+            budget: RefCell::new(Budget::new(
+                &shared.settings.retry,
+                shared.workers,
+                Instant::now(),
+            )),
+            pool: pool::Shared::new(
+                shared.settings.limits.idle_per_pod,
+                shared.settings.limits.idle_total,
+                shared.stats.clone(),
+                worker,
+            ),
+            view: RefCell::new(Rc::new(View {
+                snapshot: snapshot.clone(),
+                upstreams: Vec::new(),
+            })),
+            view_changed: Notify::new(),
+        };
+        proxy.install(snapshot);
+        Rc::new(proxy)
+    }
+
+    /// Keeps the view up to date, and idle connections within their time, until membership is gone.
+    pub async fn follow(self: Rc<Self>, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+        const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+        let mut expire = tokio::time::interval(EXPIRE_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                changed = snapshots.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    self.install(snapshot);
+                }
+                now = expire.tick() => self.expire_idle(now.into_std()),
+            }
+        }
+    }
+
+    /// Takes over a snapshot: from here on no request is sent to a pod it leaves out, and idle connections there
+    /// close.
+    fn install(&self, snapshot: Arc<Snapshot>) {
+        let last = self.view.borrow().clone();
+        let mut known: HashMap<&Identity, &Rc<Upstream<AttemptBody>>> = last
+            .upstreams
+            .iter()
+            .flatten()
+            .map(|upstream| (&upstream.endpoint.identity, upstream))
+            .collect();
+        let mut upstreams = Vec::with_capacity(snapshot.members.len());
+        for member in &snapshot.members {
+            // A pod keeps its connections while it is ejected; they close when the list takes its traffic away.
+            let identity = &member.endpoint.identity;
+            let stays = known
+                .get(identity)
+                .is_some_and(|last| last.endpoint == member.endpoint);
+            upstreams.push(if stays {
+                known.remove(identity).cloned()
+            } else {
+                member.gets_traffic().then(|| self.upstream(member))
+            });
+        }
+        for gone in known.into_values() {
+            gone.close();
+        }
+        let next = Rc::new(View {
+            snapshot,
+            upstreams,
+        });
+        self.view.replace(next);
+        self.view_changed.notify_waiters();
+    }
+
+    fn upstream(&self, member: &Member) -> Rc<Upstream<AttemptBody>> {
+        Upstream::new(
+            member.endpoint.clone(),
+            member.stats.clone(),
+            self.settings.timeouts.upstream_idle,
+            self.pool.clone(),
+        )
+    }
+
+    fn expire_idle(&self, now: Instant) {
+        let view = self.view.borrow().clone();
+        for upstream in view.upstreams.iter().flatten() {
+            upstream.expire(now);
+        }
+    }
+
+    fn counters(&self) -> &TargetShard {
+        self.stats.shard(self.worker)
+    }
+
+    /// Answers one request.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        client: Rc<Client>,
+    ) -> Response<ResponseBody> {
+        client.begin();
+        let mut record = Record::start(self.stats.clone(), self.worker, Instant::now());
+        if let Some(log) = &self.access_log {
+            record.log_to(
+                log,
+                &self.target,
+                client.socket,
+                request.method(),
+                request.uri(),
+            );
+        }
+        let has_body = !request.body().is_end_stream();
+        let permit = self.requests.enter();
+        let answered = if permit.is_some() {
+            self.exchange(request, &client, &mut record).await
+        } else {
+            Err(Failure::new(Kind::Overload, "too many requests in flight"))
+        };
+        let mut response = answered.unwrap_or_else(|failure| {
+            record.failed(failure.kind);
+            let mut response = failure.into_response(self.list_age().as_deref());
+            if has_body {
+                close_after(&mut response);
+            }
+            response
+        });
+        if client.is_draining() {
+            close_after(&mut response);
+        }
+        if response.headers().contains_key(header::CONNECTION) {
+            client.set_closing();
+        }
+        response.body_mut().accompany(Company {
+            record,
+            client,
+            _permit: permit,
+        });
+        response
+    }
+
+    /// Counts a request that was answered before it could be read: it has a row of the error table, and no pod.
+    pub fn count_refused(&self, kind: Kind) {
+        let row = kind.row();
+        self.counters().finish(row.status, row.flag, Duration::ZERO);
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let (mut head, body) = request.into_parts();
+        request::check(&mut head, &client.raw_head(), &self.default_host)
+            .map_err(|refusal| Failure::new(refusal.kind, refusal.reason))?;
+        self.budget.borrow_mut().deposit(Instant::now());
+        headers::for_upstream(&mut head.headers, &client.address);
+        let idempotent = retry::is_idempotent(&head.method);
+        let keep = if idempotent {
+            self.settings.limits.replay_bytes
+        } else {
+            0
+        };
+        let expects_continue = head.headers.contains_key(header::EXPECT);
+        let outgoing = Outgoing {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body: Replay::new(body, keep, expects_continue),
+            idempotent,
+        };
+        let Some(limit) = self.settings.timeouts.request else {
+            return self.forward(outgoing, record, None).await;
+        };
+        let deadline = tokio::time::Instant::now() + limit;
+        tokio::time::timeout_at(
+            deadline,
+            self.forward(outgoing, record, Some(sleep_until(deadline))),
+        )
+        .await
+        .unwrap_or_else(|_| {
+            Err(Failure::new(
+                Kind::RequestTimeout,
+                format!("no response within the {limit:?} a request may take"),
+            ))
+        })
+    }
+
+    /// The next pod, waiting for one while there is none.
+    async fn choose(
+        &self,
+        tried: &[Rc<Upstream<AttemptBody>>],
+    ) -> Result<(Rc<Upstream<AttemptBody>>, Option<TrialPass>), Failure> {
+        if let Some(chosen) = self.pick(tried) {
+            return Ok(chosen);
+        }
+        let Some(_held) = self.held.enter() else {
+            return Err(Failure::new(
+                Kind::Overload,
+                "no ready pod, and too many requests wait for one already",
+            ));
+        };
+        self.counters().add(Count::HeldStarted);
+        let _ended = Ended(self.counters());
+        let hold = self.settings.timeouts.hold;
+        tokio::time::timeout(hold, self.pick_when_there(tried))
+            .await
+            .map_err(|_| {
+                Failure::new(
+                    Kind::NoEndpoints,
+                    format!("the Service has no ready pod; waited {hold:?} for one"),
+                )
+            })
+    }
+
+    async fn pick_when_there(
+        &self,
+        tried: &[Rc<Upstream<AttemptBody>>],
+    ) -> (Rc<Upstream<AttemptBody>>, Option<TrialPass>) {
+        loop {
+            // Made before the look, so that a change between the two is not missed.
+            let changed = self.view_changed.notified();
+            if let Some(chosen) = self.pick(tried) {
+                return chosen;
+            }
+            changed.await;
+        }
+    }
+
+    fn pick(
+        &self,
+        tried: &[Rc<Upstream<AttemptBody>>],
+    ) -> Option<(Rc<Upstream<AttemptBody>>, Option<TrialPass>)> {
+        let view = self.view.borrow();
+        let was_tried = |member: usize| {
+            view.upstreams[member].as_ref().is_some_and(|upstream| {
+                let identity = &upstream.endpoint.identity;
+                tried
+                    .iter()
+                    .any(|tried| tried.endpoint.identity == *identity)
+            })
+        };
+        let pick = view.snapshot.picker.pick(was_tried)?;
+        let upstream = view.upstreams[pick.member].clone()?;
+        Some((upstream, pick.trial))
+    }
+
+    /// How long ago the list was known to be right, in words for an error.
+    fn list_age(&self) -> Option<String> {
+        let status = self.status.borrow();
+        let age = status.fresh?.elapsed().ok()?;
+        Some(format!("endpoint list confirmed {} s ago", age.as_secs()))
+    }
+}
+
+/// Counts a held request's end, also when its client left.
+struct Ended<'a>(&'a TargetShard);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.add(Count::HeldEnded);
+    }
+}
+
+/// What the client still sends after this response is nobody's: the connection ends with it.
+fn close_after(response: &mut Response<ResponseBody>) {
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+fn sleep_until(deadline: tokio::time::Instant) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep_until(deadline))
+}

@@ -1,0 +1,73 @@
+//! Our own answers: what a client is told when no pod's response can be passed on.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::body::ResponseBody;
+use crate::error::{Kind, Row};
+
+/// Marks a response as ours, with the flag of the error table.
+pub const X_PODROBIN_ERROR: HeaderName = HeaderName::from_static("x-podrobin-error");
+
+/// A failure as it is told to the client: the row of the table, and a sentence without addresses or secrets.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub kind: Kind,
+    pub reason: String,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            reason: reason.into(),
+        }
+    }
+
+    /// The response; `list_age` says how old the endpoint list is where that may be the cause.
+    pub fn into_response(self, list_age: Option<&str>) -> Response<ResponseBody> {
+        let Row { status, flag, .. } = self.kind.row();
+        let age = list_age.map(|age| format!("; {age}")).unwrap_or_default();
+        let text = format!("podrobin {}: {}{age}\n", flag.as_str(), self.reason);
+        let mut response = Response::new(ResponseBody::text(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(X_PODROBIN_ERROR, HeaderValue::from_static(flag.as_str()));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if cannot_go_on(self.kind) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// After these the rest of the connection can't be trusted to be a request.
+fn cannot_go_on(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::BadRequest | Kind::UnsupportedCoding | Kind::MethodNotAllowed
+    )
+}
+
+/// A whole response as bytes, for a connection that is turned away before it is read.
+pub fn raw(kind: Kind, reason: &str) -> String {
+    let Row { status, flag, .. } = kind.row();
+    let flag = flag.as_str();
+    let body = format!("podrobin {flag}: {reason}\n");
+    let retry = if status == StatusCode::SERVICE_UNAVAILABLE {
+        "retry-after: 1\r\n"
+    } else {
+        ""
+    };
+    format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\n{retry}x-podrobin-error: {flag}\r\n\
+         content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

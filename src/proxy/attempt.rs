@@ -1,0 +1,110 @@
+//! One attempt at one pod: counted while it lasts, and its outcome reported once.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::replay::AttemptBody;
+use crate::balance::TrialPass;
+use crate::error::Kind;
+use crate::outlier::{Fact, Outcome, SILENCE};
+use crate::pool::Upstream;
+use crate::stats::{Count, TargetStats};
+
+/// Tells membership what came of attempts. Bounded: a fact that finds the queue full is dropped and counted.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    facts: mpsc::Sender<Fact>,
+    stats: Arc<TargetStats>,
+    worker: usize,
+}
+
+/// An attempt under way. Dropped without a word, it was its client that left.
+#[derive(Debug)]
+pub struct Attempt {
+    upstream: Rc<Upstream<AttemptBody>>,
+    reporter: Reporter,
+    started: Instant,
+    trial: Option<TrialPass>,
+    decided: bool,
+}
+
+impl Reporter {
+    pub fn new(facts: mpsc::Sender<Fact>, stats: Arc<TargetStats>, worker: usize) -> Self {
+        Self {
+            facts,
+            stats,
+            worker,
+        }
+    }
+
+    /// Whether membership will hear of it.
+    fn report(&self, fact: Fact) -> bool {
+        let heard = self.facts.try_send(fact).is_ok();
+        if !heard {
+            self.stats.shard(self.worker).add(Count::FactDropped);
+        }
+        heard
+    }
+}
+
+impl Attempt {
+    pub fn start(
+        upstream: Rc<Upstream<AttemptBody>>,
+        trial: Option<TrialPass>,
+        reporter: Reporter,
+        now: Instant,
+    ) -> Self {
+        upstream.counters().start();
+        Self {
+            upstream,
+            reporter,
+            started: now,
+            trial,
+            decided: false,
+        }
+    }
+
+    pub fn upstream(&self) -> &Rc<Upstream<AttemptBody>> {
+        &self.upstream
+    }
+
+    /// A response's head has come.
+    pub fn answered(&mut self) {
+        self.decided = true;
+        self.upstream.counters().answer();
+        if self.trial.is_some() || self.upstream.is_suspect() {
+            self.report(Outcome::Answered);
+        }
+    }
+
+    /// It failed so; `excused` where that says nothing about the pod, as a kept connection that it closed meanwhile.
+    pub fn failed(&mut self, kind: Kind, excused: bool) {
+        self.decided = true;
+        if kind.row().blames_pod && !excused {
+            self.report(Outcome::Failed(kind));
+        }
+    }
+
+    fn report(&mut self, outcome: Outcome) {
+        let heard = self.reporter.report(Fact {
+            endpoint: self.upstream.endpoint.clone(),
+            outcome,
+        });
+        // Unheard, the trial is for the next request to decide.
+        if let Some(trial) = self.trial.take_if(|_| heard) {
+            trial.decided();
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.upstream.counters().end();
+        if !self.decided && self.started.elapsed() > SILENCE {
+            self.report(Outcome::GaveUp);
+        }
+    }
+}

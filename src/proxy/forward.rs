@@ -1,0 +1,335 @@
+//! One request's way to a pod: attempts until one brings a response, or none can.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::header::HeaderMap;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::answer::Failure;
+use super::attempt::Attempt;
+use super::body::{ResponseBody, Upstreamed};
+use super::record::Record;
+use super::replay::{AttemptBody, Replay};
+use super::retry::{Failed, may_retry};
+use super::{Proxy, close_after, headers};
+use crate::endpoint::AppProtocol;
+use crate::error::Kind;
+use crate::pool::Upstream;
+use crate::pool::http1::{ConnectError, Http1, SendError};
+use crate::stats::Count;
+
+/// A request ready for any pod: its headers are those of the next hop.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Replay,
+    /// It may be sent again even if a pod may have seen it.
+    pub idempotent: bool,
+}
+
+/// A failed attempt: what the client is told if it was the last, and whether it may be followed by another.
+struct Setback {
+    failure: Failure,
+    unsent: bool,
+    /// It says nothing about the pod.
+    excused: bool,
+}
+
+impl Proxy {
+    /// Sends `outgoing` to one pod after another until one answers. Each attempt takes its own turn.
+    pub(super) async fn forward(
+        &self,
+        mut outgoing: Outgoing,
+        record: &mut Record,
+        deadline: Option<Pin<Box<Sleep>>>,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let mut tried: Vec<Rc<Upstream<AttemptBody>>> = Vec::new();
+        loop {
+            let (upstream, trial) = self.choose(&tried).await?;
+            record.attempt(&upstream);
+            let mut attempt = Attempt::start(
+                upstream.clone(),
+                trial,
+                self.reporter.clone(),
+                Instant::now(),
+            );
+            let last = record.attempts() > self.settings.retry.retries;
+            match self.attempt(&upstream, &mut outgoing, last).await {
+                Ok((response, connection)) => {
+                    attempt.answered();
+                    record.answered(response.status());
+                    return Ok(self.respond(
+                        response,
+                        connection,
+                        attempt,
+                        outgoing.body,
+                        deadline,
+                    ));
+                }
+                Err(setback) => {
+                    attempt.failed(setback.failure.kind, setback.excused);
+                    let failed = Failed {
+                        kind: setback.failure.kind,
+                        unsent: setback.unsent,
+                        replayable: outgoing.body.is_replayable(),
+                    };
+                    if last || !may_retry(failed, outgoing.idempotent) || !self.afford_retry() {
+                        record.received(outgoing.body.received());
+                        return Err(setback.failure);
+                    }
+                    tried.push(upstream);
+                }
+            }
+        }
+    }
+
+    /// Takes a retry from the budget, or counts that there was none.
+    fn afford_retry(&self) -> bool {
+        let affordable = self.budget.borrow_mut().withdraw(Instant::now());
+        let count = if affordable {
+            Count::Retry
+        } else {
+            Count::RetryRefused
+        };
+        self.counters().add(count);
+        affordable
+    }
+
+    /// One attempt. Kept connections that turn out to be closed before they took a byte are passed over: they are
+    /// none of the pod's doing, and a new connection to it is tried last.
+    async fn attempt(
+        &self,
+        upstream: &Rc<Upstream<AttemptBody>>,
+        outgoing: &mut Outgoing,
+        last: bool,
+    ) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
+        if let AppProtocol::Unsupported(protocol) = &upstream.endpoint.protocol {
+            return Err(Setback {
+                failure: Failure::new(
+                    Kind::BrokenProtocol,
+                    format!(
+                        "pod {} speaks {protocol}; only HTTP/1.1 is spoken to pods",
+                        label(upstream)
+                    ),
+                ),
+                unsent: true,
+                excused: true,
+            });
+        }
+        loop {
+            let mut connection = self.connection(upstream, outgoing).await?;
+            let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
+            let request = outgoing.request(keep_copy);
+            let sent = self.send(&mut connection, request).await;
+            match sent {
+                Ok(Ok(response)) => return checked(response, connection, upstream),
+                Ok(Err(SendError { error, unsent })) => {
+                    let never_sent = unsent.is_some();
+                    if let Some(unsent) = unsent {
+                        outgoing.restore(unsent);
+                    }
+                    if never_sent && connection.is_reused() {
+                        continue;
+                    }
+                    return Err(setback(&error, never_sent, &connection, outgoing, upstream));
+                }
+                Err(timeout) => {
+                    return Err(Setback {
+                        failure: Failure::new(
+                            Kind::ResponseTimeout,
+                            format!(
+                                "pod {} sent no response within {timeout:?}",
+                                label(upstream)
+                            ),
+                        ),
+                        unsent: false,
+                        excused: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// A kept connection, or a new one.
+    async fn connection(
+        &self,
+        upstream: &Rc<Upstream<AttemptBody>>,
+        outgoing: &Outgoing,
+    ) -> Result<Http1<AttemptBody>, Setback> {
+        if let Some(connection) = upstream.checkout(Instant::now(), !outgoing.idempotent) {
+            return Ok(connection);
+        }
+        let connected = upstream
+            .connect(
+                self.settings.timeouts.connect,
+                self.settings.limits.header_bytes,
+            )
+            .await;
+        connected.map_err(|error| {
+            let (kind, why) = match error {
+                ConnectError::Timeout(after) => {
+                    (Kind::ConnectTimeout, format!("no answer within {after:?}"))
+                }
+                ConnectError::Failed(error) => (Kind::ConnectFailed, error.kind().to_string()),
+            };
+            Setback {
+                failure: Failure::new(
+                    kind,
+                    format!("could not connect to pod {}: {why}", label(upstream)),
+                ),
+                unsent: true,
+                excused: false,
+            }
+        })
+    }
+
+    /// Sends and waits for the response's head; the outer error is the response timeout.
+    async fn send(
+        &self,
+        connection: &mut Http1<AttemptBody>,
+        request: Request<AttemptBody>,
+    ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Duration> {
+        match self.settings.timeouts.response {
+            None => Ok(connection.send(request).await),
+            Some(timeout) => tokio::time::timeout(timeout, connection.send(request))
+                .await
+                .map_err(|_| timeout),
+        }
+    }
+
+    /// The client's response, with all that must live as long as it does.
+    fn respond(
+        &self,
+        response: Response<Incoming>,
+        connection: Http1<AttemptBody>,
+        attempt: Attempt,
+        request: Replay,
+        deadline: Option<Pin<Box<Sleep>>>,
+    ) -> Response<ResponseBody> {
+        let (mut head, incoming) = response.into_parts();
+        if let Some(seconds) = headers::keep_alive_timeout(&head.headers) {
+            attempt
+                .upstream()
+                .learn_idle_timeout(Duration::from_secs(seconds));
+        }
+        headers::for_client(&mut head.headers);
+        // The pod's version is that of its own hop.
+        head.version = Version::HTTP_11;
+        let unread = request.is_unread();
+        let body = ResponseBody::upstream(Upstreamed {
+            incoming,
+            connection: Some(connection),
+            attempt,
+            request,
+            deadline,
+        });
+        let mut response = Response::from_parts(head, body);
+        if unread {
+            close_after(&mut response);
+        }
+        response
+    }
+}
+
+impl Outgoing {
+    /// The request as one attempt sends it. Without `keep_copy` the head is given away, and only
+    /// [`restore`](Self::restore) brings it back.
+    fn request(&mut self, keep_copy: bool) -> Request<AttemptBody> {
+        let mut request = Request::new(self.body.attempt());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = if keep_copy {
+            self.headers.clone()
+        } else {
+            std::mem::take(&mut self.headers)
+        };
+        if let Some(gate) = self.body.gate() {
+            hyper::ext::on_informational(&mut request, move |informational| {
+                if informational.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
+        request
+    }
+
+    /// Takes back the head of a request that was not sent.
+    fn restore(&mut self, request: Request<AttemptBody>) {
+        self.headers = request.into_parts().0.headers;
+    }
+}
+
+/// A response that may be passed on.
+fn checked(
+    response: Response<Incoming>,
+    connection: Http1<AttemptBody>,
+    upstream: &Upstream<AttemptBody>,
+) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Setback {
+            failure: Failure::new(
+                Kind::BrokenProtocol,
+                format!("pod {} switched protocols unasked", label(upstream)),
+            ),
+            unsent: false,
+            excused: false,
+        });
+    }
+    Ok((response, connection))
+}
+
+/// What a connection's error means for the request it carried.
+fn setback(
+    error: &hyper::Error,
+    unsent: bool,
+    connection: &Http1<AttemptBody>,
+    outgoing: &Outgoing,
+    upstream: &Upstream<AttemptBody>,
+) -> Setback {
+    let pod = label(upstream);
+    let (kind, reason) = if outgoing.body.is_broken() {
+        (
+            Kind::BadRequest,
+            "the request's body ended early or is malformed".to_owned(),
+        )
+    } else if error.is_parse_too_large() {
+        (
+            Kind::BrokenProtocol,
+            format!("the head of pod {pod}'s response is too large"),
+        )
+    } else if error.is_parse() {
+        (
+            Kind::BrokenProtocol,
+            format!("pod {pod}'s response is not HTTP/1.1"),
+        )
+    } else {
+        (
+            Kind::Reset,
+            format!("pod {pod} closed the connection before it answered"),
+        )
+    };
+    Setback {
+        failure: Failure::new(kind, reason),
+        unsent,
+        // A pod may close a kept connection whenever it likes.
+        excused: connection.is_reused(),
+    }
+}
+
+/// How a pod is named to clients: never by its address.
+fn label<B>(upstream: &Upstream<B>) -> &str
+where
+    B: http_body::Body<Data = bytes::Bytes> + 'static,
+{
+    upstream
+        .endpoint
+        .pod
+        .as_deref()
+        .unwrap_or("(without a name)")
+}

@@ -1,0 +1,165 @@
+//! What is kept of one request until it ends, then counted and, if wanted, logged.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Method, StatusCode, Uri};
+
+use super::replay::AttemptBody;
+use crate::access_log::{AccessLog, Entry};
+use crate::error::{Flag, Kind};
+use crate::pool::Upstream;
+use crate::stats::{Count, TargetStats};
+
+/// A request from its head to its last byte. Dropped before it is complete, its client left.
+#[derive(Debug)]
+pub struct Record {
+    stats: Arc<TargetStats>,
+    worker: usize,
+    started: Instant,
+    upstream: Option<Rc<Upstream<AttemptBody>>>,
+    attempts: u32,
+    status: Option<StatusCode>,
+    flag: Flag,
+    complete: bool,
+    received: u64,
+    sent: u64,
+    /// From the request's head to the response's.
+    until_head: Option<Duration>,
+    line: Option<Box<Line>>,
+}
+
+/// What only an access log needs.
+#[derive(Debug)]
+struct Line {
+    log: AccessLog,
+    target: Arc<str>,
+    client: SocketAddr,
+    started: SystemTime,
+    method: Method,
+    uri: Uri,
+}
+
+impl Record {
+    pub fn start(stats: Arc<TargetStats>, worker: usize, now: Instant) -> Self {
+        stats.shard(worker).add(Count::RequestStarted);
+        Self {
+            stats,
+            worker,
+            started: now,
+            upstream: None,
+            attempts: 0,
+            status: None,
+            flag: Flag::None,
+            complete: false,
+            received: 0,
+            sent: 0,
+            until_head: None,
+            line: None,
+        }
+    }
+
+    /// Has the request logged when it ends.
+    pub fn log_to(
+        &mut self,
+        log: &AccessLog,
+        target: &Arc<str>,
+        client: SocketAddr,
+        method: &Method,
+        uri: &Uri,
+    ) {
+        self.line = Some(Box::new(Line {
+            log: log.clone(),
+            target: target.clone(),
+            client,
+            started: SystemTime::now(),
+            method: method.clone(),
+            uri: uri.clone(),
+        }));
+    }
+
+    pub fn attempt(&mut self, upstream: &Rc<Upstream<AttemptBody>>) {
+        self.attempts += 1;
+        self.stats.shard(self.worker).add(Count::Attempt);
+        self.upstream = Some(upstream.clone());
+    }
+
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// A pod's response has begun.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.until_head = Some(self.started.elapsed());
+    }
+
+    /// It is answered with an error of ours.
+    pub fn failed(&mut self, kind: Kind) {
+        let row = kind.row();
+        self.status = Some(row.status);
+        self.flag = row.flag;
+        self.complete = true;
+    }
+
+    /// Bytes of the response's body handed to the client's connection.
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// Bytes of the request's body.
+    pub fn received(&mut self, bytes: u64) {
+        self.received = bytes;
+    }
+
+    /// The response ended early after its head was out.
+    pub fn cut(&mut self, kind: Kind) {
+        self.flag = kind.row().flag;
+        self.complete = true;
+    }
+
+    /// The last byte of the response has been handed over.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let gone = Kind::ClientGone.row();
+        if !self.complete {
+            self.flag = gone.flag;
+        }
+        let status = self.status.unwrap_or(gone.status);
+        let took = self.started.elapsed();
+        let shard = self.stats.shard(self.worker);
+        shard.add(Count::RequestEnded);
+        shard.finish(status, self.flag, took);
+        if let Some(upstream) = &self.upstream {
+            upstream.counters().finish(status, self.flag);
+        }
+        if let Some(line) = &self.line {
+            let pod = self
+                .upstream
+                .as_ref()
+                .map(|upstream| upstream.endpoint.name());
+            line.log.log(&Entry {
+                started: line.started,
+                client: line.client,
+                target: &line.target,
+                method: line.method.as_str(),
+                path: line.uri.path(),
+                status: status.as_u16(),
+                flag: self.flag,
+                pod: pod.as_deref(),
+                attempts: self.attempts,
+                bytes_in: self.received,
+                bytes_out: self.sent,
+                took,
+                head_took: self.until_head,
+            });
+        }
+    }
+}

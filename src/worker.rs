@@ -1,0 +1,173 @@
+//! A worker: a thread with a runtime, a listener and connections of its own.
+//!
+//! Workers share nothing on the way of a request but the balancer's cursor and a few counters.
+
+mod client_io;
+mod connection;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tracing::{info, warn};
+
+use crate::admission::Limit;
+use crate::drain::{self, Signal};
+use crate::error::Kind;
+use crate::proxy::{self, Proxy};
+use crate::stats::Count;
+use connection::Connection;
+
+/// What one worker serves: a listener for each target.
+#[derive(Debug)]
+pub struct Worker {
+    pub index: usize,
+    pub listeners: Vec<(std::net::TcpListener, proxy::Shared)>,
+    /// Client connections, over all workers and targets.
+    pub connections: Arc<Limit>,
+    pub drain: Signal,
+    /// Dropped once everything has ended.
+    pub alive: drain::Guard,
+    /// Dropped once all listeners are served.
+    pub started: drain::Guard,
+}
+
+/// How long to wait when the process or the host is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Worker {
+    /// Starts the thread. It ends after a drain, when the last connection has closed.
+    pub fn spawn(self) -> io::Result<thread::JoinHandle<()>> {
+        // The runtime is bound to its thread, so it is made there, and whether it could be is told back.
+        let (made, was_made) = std::sync::mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name(format!("worker-{}", self.index))
+            .spawn(move || {
+                let runtime = Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default());
+                match runtime {
+                    Ok(runtime) => {
+                        let _ = made.send(Ok(()));
+                        runtime.block_on(self.run());
+                    }
+                    Err(error) => {
+                        let _ = made.send(Err(error));
+                    }
+                }
+            })?;
+        was_made.recv().map_err(io::Error::other)??;
+        Ok(thread)
+    }
+
+    async fn run(self) {
+        let (guard, all) = drain::guards();
+        for (listener, shared) in self.listeners {
+            let listener = match TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => {
+                    warn!(target = &*shared.target, %error, "cannot serve a listener");
+                    continue;
+                }
+            };
+            let proxy = Proxy::new(&shared, self.index);
+            tokio::task::spawn_local(proxy.clone().follow(shared.snapshots.clone()));
+            tokio::task::spawn_local(accept(Acceptor {
+                listener,
+                proxy,
+                shared,
+                index: self.index,
+                connections: self.connections.clone(),
+                drain: self.drain.clone(),
+                guard: guard.clone(),
+            }));
+        }
+        drop((self.started, guard));
+        all.all_gone().await;
+        drop(self.alive);
+    }
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    proxy: Rc<Proxy>,
+    shared: proxy::Shared,
+    index: usize,
+    connections: Arc<Limit>,
+    drain: Signal,
+    guard: drain::Guard,
+}
+
+/// Accepts until the drain begins, then what the kernel has queued, then closes the listener.
+async fn accept(mut acceptor: Acceptor) {
+    let mut starved = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = acceptor.listener.accept() => accepted,
+            () = acceptor.drain.draining() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if starved {
+                    info!(
+                        target = &*acceptor.shared.target,
+                        "accepts connections again"
+                    );
+                    starved = false;
+                }
+                acceptor.take(stream, peer);
+            }
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                if !starved {
+                    warn!(target = &*acceptor.shared.target, %error, "cannot accept connections; trying on");
+                    starved = true;
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Acceptor {
+    fn take(&self, stream: TcpStream, peer: std::net::SocketAddr) {
+        let counters = self.shared.stats.shard(self.index);
+        counters.add(Count::ConnectionOpened);
+        let stats = self.shared.stats.clone();
+        let index = self.index;
+        let connection = Connection::new(stream, peer, self.proxy.clone(), &self.shared.settings);
+        let permit = self.connections.enter();
+        let drain = self.drain.clone();
+        let guard = self.guard.clone();
+        if permit.is_none() {
+            counters.add(Count::ConnectionRefused);
+        }
+        tokio::task::spawn_local(async move {
+            if permit.is_some() {
+                connection.serve(drain).await;
+            } else {
+                connection
+                    .refuse(Kind::Overload, "too many connections")
+                    .await;
+            }
+            stats.shard(index).add(Count::ConnectionClosed);
+            drop((permit, guard));
+        });
+    }
+}
+
+/// Errors of accept(2) that concern the connection alone: it had gone before it was taken.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,121 @@
+//! Documents that repeat what the program knows, held against it.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use podrobin::admin::FAMILIES;
+
+/// What stands between the marks `<!-- NAME -->` and `<!-- end of NAME -->`.
+fn part(file: &str, name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_, rest) = text.split_once(&format!("<!-- {name} -->\n")).unwrap();
+    let (part, _) = rest.split_once(&format!("<!-- end of {name} -->")).unwrap();
+    part.to_owned()
+}
+
+fn assert_same(file: &str, name: &str, expected: &str) {
+    let found = part(file, name);
+    assert!(
+        found == expected,
+        "{file} is behind the code; between its `{name}` marks it should say:\n{expected}"
+    );
+}
+
+/// Flags by heading, in the order of `--help`.
+fn flags(command: &clap::Command) -> String {
+    let mut out = String::new();
+    let mut heading = None;
+    for arg in command.get_arguments() {
+        let (Some(long), Some(variable)) = (arg.get_long(), arg.get_env()) else {
+            assert_eq!(arg.get_long(), Some("help"), "{arg} has no variable");
+            continue;
+        };
+        if arg.get_help_heading() != heading {
+            heading = arg.get_help_heading();
+            write!(out, "\n### {}\n", heading.unwrap()).unwrap();
+        }
+        if !out.ends_with("|\n") {
+            out.push_str("\n| flag | environment | default | meaning |\n|---|---|---|---|\n");
+        }
+        let value = arg
+            .get_value_names()
+            .filter(|_| arg.get_action().takes_values())
+            .map(|names| format!(" {}", names[0]))
+            .unwrap_or_default();
+        let default = match arg.get_default_values() {
+            [] => String::new(),
+            [default, ..] => format!("`{}`", default.to_string_lossy()),
+        };
+        let mut meaning = arg.get_help().unwrap().to_string();
+        let choices: Vec<String> = arg
+            .get_possible_values()
+            .iter()
+            .filter(|_| arg.get_action().takes_values())
+            .map(|choice| format!("`{}`", choice.get_name()))
+            .collect();
+        if !choices.is_empty() {
+            write!(meaning, ": {}", choices.join(", ")).unwrap();
+        }
+        writeln!(
+            out,
+            "| `--{long}{value}` | `{}` | {default} | {meaning} |",
+            variable.to_string_lossy()
+        )
+        .unwrap();
+    }
+    out.push('\n');
+    out
+}
+
+#[test]
+fn the_table_of_settings_is_what_help_says() {
+    let command = podrobin::cli::command();
+    for name in ["run", "demo"] {
+        let command = command.find_subcommand(name).unwrap();
+        assert_same(
+            "docs/configuration.md",
+            &format!("flags of {name}"),
+            &flags(command),
+        );
+    }
+}
+
+#[test]
+fn every_flag_has_a_variable_of_its_name() {
+    for (name, prefix) in [("run", "PODROBIN_"), ("demo", "PODROBIN_DEMO_")] {
+        let command = podrobin::cli::command();
+        let command = command.find_subcommand(name).unwrap();
+        for arg in command.get_arguments() {
+            let long = arg.get_long().unwrap();
+            if long == "help" {
+                continue;
+            }
+            let expected = format!("{prefix}{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(arg.get_env().unwrap(), expected.as_str());
+        }
+    }
+}
+
+#[test]
+fn the_table_of_metrics_is_what_is_exported() {
+    let mut expected = String::from("\n| name | type | labels | meaning |\n|---|---|---|---|\n");
+    for family in FAMILIES {
+        let labels: Vec<String> = family
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        writeln!(
+            expected,
+            "| `{}` | {} | {} | {} |",
+            family.sample_name(),
+            family.kind.as_str(),
+            labels.join(", "),
+            family.help
+        )
+        .unwrap();
+    }
+    expected.push('\n');
+    assert_same("docs/metrics.md", "metrics", &expected);
+}

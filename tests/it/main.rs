@@ -1,0 +1,4 @@
+//! Scenes: the built program and its documents, from outside.
+
+mod cli;
+mod docs;
