@@ -299,3 +299,6 @@ async fn sleep_until(expiry: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! before the next request.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -15,7 +16,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpSocket;
 
 use super::Opened;
 use crate::net::SharedStream;
@@ -38,7 +40,10 @@ pub enum ConnectError {
     #[error("no answer to the connection attempt within {0:?}")]
     Timeout(Duration),
     #[error("{0}")]
-    Failed(#[from] std::io::Error),
+    Failed(io::Error),
+    /// This side has no socket or port left; the pod was not even asked.
+    #[error("{0}")]
+    Exhausted(io::Error),
 }
 
 /// Why a request brought no response.
@@ -61,16 +66,20 @@ where
         header_bytes: usize,
         opened: impl FnOnce() -> Opened,
     ) -> Result<Self, ConnectError> {
-        let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
+        let socket = socket(address).map_err(ConnectError::Exhausted)?;
+        let stream = tokio::time::timeout(timeout, socket.connect(address))
             .await
-            .map_err(|_| ConnectError::Timeout(timeout))??;
-        stream.set_nodelay(true)?;
+            .map_err(|_| ConnectError::Timeout(timeout))?
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AddrNotAvailable => ConnectError::Exhausted(error),
+                _ => ConnectError::Failed(error),
+            })?;
         let stream = SharedStream::new(stream);
         let (sender, connection) = Builder::new()
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .handshake(TokioIo::new(stream.clone()))
             .await
-            .map_err(std::io::Error::other)?;
+            .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),
@@ -128,6 +137,28 @@ where
         self.reused = true;
     }
 }
+
+/// A socket to a pod. The kernel notices for us when the pod's host is gone without a word, whether bytes wait for their
+/// acknowledgement or nothing is under way.
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(LOST_AFTER / 2)
+        .with_interval(LOST_AFTER / 6)
+        .with_retries(3);
+    let options = SockRef::from(&socket);
+    options.set_tcp_keepalive(&keepalive)?;
+    options.set_tcp_user_timeout(Some(LOST_AFTER))?;
+    Ok(socket)
+}
+
+/// A pod from which no acknowledgement comes for so long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// hyper's own lower bound of its read buffer.
 pub const MIN_BUFFER: usize = 8192;

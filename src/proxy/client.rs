@@ -145,3 +145,74 @@ impl Client {
         self.since.set(Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(600);
+
+    fn client() -> Rc<Client> {
+        let patience = Patience {
+            header: HEADER,
+            idle: IDLE,
+            head_bytes: 16,
+        };
+        Client::new(([127, 0, 0, 1], 1).into(), patience)
+    }
+
+    #[test]
+    fn a_first_heads_time_runs_from_the_connections_first_moment() {
+        let client = client();
+        let opened = client.since.get();
+        assert_eq!(client.deadline(), Some((opened + HEADER, Expired::Quiet)));
+        client.read(b"GET");
+        assert_eq!(client.deadline(), Some((opened + HEADER, Expired::Head)));
+        client.begin();
+        assert_eq!(client.deadline(), None);
+    }
+
+    #[test]
+    fn a_later_heads_time_runs_from_its_first_byte_and_idleness_from_the_last_end() {
+        let client = client();
+        client.begin();
+        client.end();
+        let (idle_until, expired) = client.deadline().unwrap();
+        assert_eq!(
+            (idle_until, expired),
+            (client.since.get() + IDLE, Expired::Quiet)
+        );
+        client.read(b"G");
+        let begun = client.since.get();
+        client.read(b"E");
+        assert_eq!(client.deadline(), Some((begun + HEADER, Expired::Head)));
+    }
+
+    #[test]
+    fn the_head_is_kept_until_its_request_ends_and_bodies_are_not() {
+        let client = client();
+        client.read(b"GET / ");
+        client.read(b"HTTP");
+        client.begin();
+        client.read(b"body");
+        assert_eq!(&*client.raw_head(), b"GET / HTTP");
+        client.end();
+        assert!(client.raw_head().is_empty());
+    }
+
+    #[test]
+    fn what_would_pass_the_bound_is_not_kept() {
+        let client = client();
+        client.read(&[b'x'; 10]);
+        client.read(&[b'y'; 10]);
+        assert_eq!(client.raw_head().len(), 10);
+    }
+
+    #[test]
+    fn an_ipv4_client_on_an_ipv6_socket_is_named_by_its_ipv4_address() {
+        let patience = client().patience;
+        let mapped = Client::new("[::ffff:10.1.2.3]:5".parse().unwrap(), patience);
+        assert_eq!(mapped.address, "10.1.2.3");
+    }
+}

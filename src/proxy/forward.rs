@@ -172,11 +172,16 @@ impl Proxy {
             )
             .await;
         connected.map_err(|error| {
+            let excused = matches!(error, ConnectError::Exhausted(_));
             let (kind, why) = match error {
                 ConnectError::Timeout(after) => {
                     (Kind::ConnectTimeout, format!("no answer within {after:?}"))
                 }
                 ConnectError::Failed(error) => (Kind::ConnectFailed, error.kind().to_string()),
+                ConnectError::Exhausted(error) => (
+                    Kind::Overload,
+                    format!("out of sockets here ({})", error.kind()),
+                ),
             };
             Setback {
                 failure: Failure::new(
@@ -184,7 +189,7 @@ impl Proxy {
                     format!("could not connect to pod {}: {why}", label(upstream)),
                 ),
                 unsent: true,
-                excused: false,
+                excused,
             }
         })
     }

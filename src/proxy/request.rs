@@ -70,7 +70,7 @@ fn check_target(head: &mut request::Parts) -> Result<(), Refusal> {
     let authority = head
         .uri
         .authority()
-        .map(|authority| authority.as_str())
+        .map(http::uri::Authority::as_str)
         .filter(|authority| is_host(authority.as_bytes()))
         .and_then(|authority| HeaderValue::from_str(authority).ok());
     let (Some(scheme), Some(authority)) = (head.uri.scheme_str(), authority) else {

@@ -1,0 +1,214 @@
+use super::*;
+use crate::endpoint::{AppProtocol, Standing};
+use crate::error::Kind;
+use crate::outlier::{Outcome, THRESHOLD};
+
+fn endpoint(n: u8, uid: &str, standing: Standing) -> Endpoint {
+    Endpoint {
+        identity: Identity {
+            address: ([10, 0, 0, n], 80).into(),
+            uid: Some(uid.to_owned()),
+        },
+        pod: Some(format!("pod-{n}")),
+        node: None,
+        zone: None,
+        protocol: AppProtocol::Http1,
+        standing,
+    }
+}
+
+fn ready(numbers: &[u8]) -> Vec<Endpoint> {
+    numbers
+        .iter()
+        .map(|n| endpoint(*n, "first", Standing::Ready))
+        .collect()
+}
+
+struct Scene {
+    membership: Membership,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    metrics: Arc<TargetMetrics>,
+}
+
+impl Scene {
+    fn of(endpoints: Vec<Endpoint>) -> Self {
+        let metrics = Arc::new(TargetMetrics::default());
+        let (membership, snapshots) =
+            Membership::new("test".to_owned(), Policy::RoundRobin, 2, metrics.clone());
+        let mut scene = Self {
+            membership,
+            snapshots,
+            metrics,
+        };
+        scene.list(endpoints);
+        scene
+    }
+
+    fn list(&mut self, endpoints: Vec<Endpoint>) {
+        self.membership.apply(Update {
+            endpoints,
+            received: Instant::now(),
+            triggered: None,
+        });
+    }
+
+    fn now(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    fn fail(&mut self, member: usize, times: u32, now: Instant) {
+        let fact = Fact {
+            endpoint: self.now().members[member].endpoint.clone(),
+            outcome: Outcome::Failed(Kind::ConnectFailed),
+        };
+        for _ in 0..times {
+            self.membership.observe(&fact, now);
+        }
+    }
+
+    /// Which members three rounds of picks go to, in order of their index.
+    fn picked(&self) -> Vec<usize> {
+        let snapshot = self.now();
+        let mut picked: Vec<usize> = (0..3 * snapshot.members.len())
+            .filter_map(|_| snapshot.picker.pick(|_| false))
+            .map(|pick| pick.member)
+            .collect();
+        picked.sort_unstable();
+        picked.dedup();
+        picked
+    }
+}
+
+#[test]
+fn a_list_replaces_the_one_before_and_only_used_endpoints_get_picks() {
+    let mut scene = Scene::of(ready(&[1, 2]));
+    assert_eq!(scene.picked(), [0, 1]);
+    scene.list(vec![
+        endpoint(2, "first", Standing::NotReady),
+        endpoint(3, "first", Standing::Ready),
+        endpoint(4, "first", Standing::Terminating),
+    ]);
+    assert_eq!(scene.now().members.len(), 3);
+    assert_eq!(scene.picked(), [1]);
+    scene.list(Vec::new());
+    assert!(scene.now().picker.is_empty());
+    assert_eq!(scene.metrics.updates.get(), 3);
+}
+
+#[test]
+fn an_endpoint_that_stays_keeps_its_counters_and_a_new_pod_on_its_address_does_not() {
+    let mut scene = Scene::of(ready(&[1]));
+    scene.now().members[0].stats.shard(0).start();
+    let before = scene.now().members[0].clone();
+    scene.list(ready(&[1, 2]));
+    let after = scene.now().members[0].clone();
+    assert_eq!(after.stats.attempts(), 1);
+    assert!(Arc::ptr_eq(&before.endpoint, &after.endpoint));
+    scene.list(vec![endpoint(1, "second", Standing::Ready)]);
+    assert_eq!(scene.now().members[0].stats.attempts(), 0);
+}
+
+#[test]
+fn five_failures_take_an_endpoint_out_of_the_picks_with_a_reason() {
+    let now = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2, 3]));
+    scene.fail(1, THRESHOLD - 1, now);
+    assert_eq!(scene.picked(), [0, 1, 2]);
+    assert!(scene.now().members[1].stats.suspect());
+    scene.fail(1, 1, now);
+    assert_eq!(scene.picked(), [0, 2]);
+    let member = scene.now().members[1].clone();
+    assert_eq!(member.state(), "ejected");
+    let Health::Ejected { reason, .. } = member.health else {
+        panic!("{:?}", member.health);
+    };
+    assert!(reason.contains("connect refused"), "{reason}");
+    assert_eq!(scene.metrics.ejections(crate::error::Flag::Uf), 1);
+}
+
+#[test]
+fn after_its_time_one_request_at_a_time_tries_it_and_its_outcome_decides() {
+    let now = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2, 3]));
+    scene.fail(1, THRESHOLD, now);
+    scene
+        .membership
+        .expire(now + std::time::Duration::from_secs(1));
+    let snapshot = scene.now();
+    assert_eq!(snapshot.members[1].state(), "trial");
+    let trial = snapshot.picker.pick(|_| false).unwrap();
+    assert_eq!(trial.member, 1);
+    assert!(trial.trial.is_some());
+    for _ in 0..6 {
+        assert_ne!(snapshot.picker.pick(|_| false).unwrap().member, 1);
+    }
+    let answered = Fact {
+        endpoint: snapshot.members[1].endpoint.clone(),
+        outcome: Outcome::Answered,
+    };
+    scene.membership.observe(&answered, now);
+    assert_eq!(scene.now().members[1].state(), "ready");
+    assert!(!scene.now().members[1].stats.suspect());
+    assert_eq!(scene.picked(), [0, 1, 2]);
+}
+
+#[test]
+fn facts_about_who_has_gone_or_is_not_used_change_nothing() {
+    let mut scene = Scene::of(ready(&[1, 2, 3]));
+    let gone = scene.now().members[0].endpoint.clone();
+    scene.list(vec![
+        endpoint(2, "first", Standing::Ready),
+        endpoint(3, "first", Standing::NotReady),
+    ]);
+    let version = scene.now().version;
+    for endpoint in [gone, scene.now().members[1].endpoint.clone()] {
+        for _ in 0..2 * THRESHOLD {
+            scene.membership.observe(
+                &Fact {
+                    endpoint: endpoint.clone(),
+                    outcome: Outcome::Failed(Kind::Reset),
+                },
+                Instant::now(),
+            );
+        }
+    }
+    assert_eq!(scene.now().version, version);
+}
+
+#[test]
+fn a_set_that_shrinks_takes_an_ejected_pod_back_rather_than_lose_more_than_half() {
+    let now = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2]));
+    scene.fail(0, THRESHOLD, now);
+    assert_eq!(scene.picked(), [1]);
+    scene.list(ready(&[1]));
+    assert_eq!(scene.picked(), [0]);
+    assert_eq!(scene.now().members[0].state(), "ready");
+}
+
+#[tokio::test]
+async fn the_gate_of_the_first_list_opens_with_an_empty_list_too() {
+    let readiness = crate::readiness::Readiness::default();
+    let gate = readiness.gate("first list");
+    let (membership, mut snapshots) =
+        Membership::new("test".to_owned(), Policy::RoundRobin, 1, Arc::default());
+    let (updates_in, updates) = mpsc::channel(1);
+    let (_facts_in, facts) = mpsc::channel(1);
+    let running = tokio::spawn(membership.run(Inlets { updates, facts }, gate));
+    assert_eq!(readiness.pending(), ["first list"]);
+    updates_in
+        .send(Update {
+            endpoints: Vec::new(),
+            received: Instant::now(),
+            triggered: None,
+        })
+        .await
+        .unwrap();
+    snapshots
+        .wait_for(|snapshot| snapshot.version == 1)
+        .await
+        .unwrap();
+    drop(updates_in);
+    running.await.unwrap();
+    assert!(readiness.pending().is_empty());
+}
