@@ -90,8 +90,10 @@ async fn a_compacted_version_leads_to_a_new_list() {
     let mut load = Load::start(sidecar.proxy(), 4, Duration::from_millis(5));
 
     relay.cut();
-    scene.scale("cart", 1).await;
-    scene.settled("cart", 1).await;
+    // The sidecar goes on with three pods, of which one refuses connections.
+    scene.scale("cart", 2).await;
+    scene.settled("cart", 2).await;
+    load.more(100).await;
     let last = create(
         &scene.api::<ConfigMap>(),
         json!({"metadata": {"name": "last"}}),
@@ -107,7 +109,7 @@ async fn a_compacted_version_leads_to_a_new_list() {
     );
 
     relay.mend();
-    sidecar.settled(1).await;
+    sidecar.settled(2).await;
     sidecar
         .target("the watch is live", |target| target.watch.phase == "live")
         .await;

@@ -43,7 +43,7 @@ async fn requests_wait_while_a_service_is_scaled_to_zero_and_back() {
 #[tokio::test]
 async fn all_slices_of_a_large_service_count() {
     const PODS: usize = 250;
-    let scene = Scene::open("large", Habits::draining(Duration::ZERO)).await;
+    let scene = Scene::open("large", Habits::draining(Duration::from_secs(2))).await;
     scene.cart(PODS).await;
     let slices = scene
         .slices("cart", "the slices are there", |slices| !slices.is_empty())

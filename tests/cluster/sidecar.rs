@@ -218,9 +218,8 @@ impl Target {
 /// The address in the line that says this listener is bound.
 fn bound_address(line: &str, listener: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let fields = &line["fields"];
-    if fields["message"] != "listening" || fields["listener"] != listener {
+    if line["message"] != "listening" || line["listener"] != listener {
         return None;
     }
-    fields["address"].as_str()?.parse().ok()
+    line["address"].as_str()?.parse().ok()
 }
