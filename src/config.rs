@@ -75,11 +75,13 @@ pub enum Policy {
     Random,
 }
 
-/// How to reach the API server. In a pod, with both unset, the service account is used.
+/// How to reach the API server. In a pod, with none set, the service account is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubeAccess {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
+    /// An API server that asks for no credentials, by its base address: the demo's. No flag sets it.
+    pub server: Option<http::Uri>,
 }
 
 /// What is known of the pod this process runs in (Downward API).

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{Body, ConfigExt};
+use kube::client::{AuthError, Body, ConfigExt};
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig};
 use tokio::sync::watch;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
@@ -169,8 +169,11 @@ pub enum KubeError {
     },
     #[error("--context {0} names a context of a kubeconfig: give --kubeconfig FILE too")]
     ContextAlone(String),
-    #[error("{source_name}: {reason}")]
-    Client { source_name: String, reason: String },
+    #[error("cannot use {credentials}: {reason}")]
+    Client {
+        credentials: Credentials,
+        reason: String,
+    },
 }
 
 impl KubeClient {
@@ -179,6 +182,9 @@ impl KubeClient {
     /// # Errors
     /// Credentials that are missing or cannot be read.
     pub async fn connect(access: &KubeAccess, tuning: Tuning) -> Result<Self, KubeError> {
+        if let Some(server) = &access.server {
+            return Self::without_credentials(server.clone(), tuning);
+        }
         let (config, credentials) = match (&access.kubeconfig, &access.context) {
             (Some(path), context) => (
                 from_kubeconfig(path, context.as_deref()).await?,
@@ -212,8 +218,11 @@ impl KubeClient {
         // Fails only where a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: kube::Error| KubeError::Client {
-            source_name: credentials.to_string(),
-            reason: root_cause(&error),
+            credentials: credentials.clone(),
+            reason: match &error {
+                kube::Error::Auth(error) => auth_failure(error),
+                error => root_cause(error),
+            },
         };
         let connector = config
             .rustls_https_connector_with_connector(tcp_connector())
@@ -232,7 +241,7 @@ impl KubeClient {
             stack: Stack::new(stack.map_err(Into::into)),
             tuning: Arc::new(tuning),
             namespace: config.default_namespace.clone(),
-            server: config.cluster_url.to_string(),
+            server: server_name(&config.cluster_url),
             credentials,
         })
     }
@@ -264,7 +273,7 @@ impl KubeClient {
         &self.namespace
     }
 
-    /// The API server's URL.
+    /// The API server, as `https://HOST:PORT`.
     pub fn server(&self) -> &str {
         &self.server
     }
@@ -355,6 +364,29 @@ fn in_pod_error(error: &InClusterError) -> KubeError {
         error => KubeError::NoServiceAccount {
             reason: one_line(&error.to_string()),
         },
+    }
+}
+
+/// Scheme, host and port; anything else in the URL is nobody's business.
+fn server_name(url: &http::Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or("https");
+    let host = url.host().unwrap_or_default();
+    url.port_u16().map_or_else(
+        || format!("{scheme}://{host}"),
+        |port| format!("{scheme}://{host}:{port}"),
+    )
+}
+
+/// Why there are no credentials. A credential plugin's arguments, environment and output may hold some: left out.
+pub(crate) fn auth_failure(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => {
+            format!("its credential plugin failed with {}", out.status)
+        }
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
+            "what its credential plugin wrote cannot be read".to_owned()
+        }
+        error => one_line(&error.to_string()),
     }
 }
 

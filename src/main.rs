@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use podrobin::cli::{self, Invocation, Surroundings};
-use podrobin::{app, telemetry};
+use podrobin::{app, demo, telemetry};
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os(), &Surroundings::read()) {
@@ -31,7 +31,19 @@ fn main() -> ExitCode {
                 Err(error) => failed(&error),
             }
         }
-        Invocation::Demo(_) => ExitCode::SUCCESS,
+        Invocation::Demo(flags) => {
+            let options = demo::Options {
+                duration: flags.duration.0,
+                pods: flags.pods,
+                rate: flags.rate,
+                plain: flags.plain,
+            };
+            match demo::run(options) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => failed(&error),
+            }
+        }
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) fn config(
         kube: KubeAccess {
             kubeconfig: kubernetes.kubeconfig,
             context: kubernetes.context,
+            server: None,
         },
         pod: OwnPod {
             name: kubernetes.pod_name,

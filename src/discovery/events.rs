@@ -91,9 +91,11 @@ fn calls_for_list(error: &watcher::Error, trouble: &Trouble) -> bool {
         // As a status and not as an event, which some proxies make of it, kube asks for the same version for ever.
         watcher::Error::WatchStartFailed(_) => trouble.kind == Kind::Gone,
         // Whatever the event said is lost.
-        watcher::Error::WatchFailed(_) => trouble.kind == Kind::Unreadable,
+        watcher::Error::WatchFailed(_) if trouble.kind == Kind::Unreadable => true,
         // A server that refuses in the middle does not go on, whether or not it closes.
-        watcher::Error::WatchError(_) => true,
+        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(kube::Error::Api(_)) => true,
+        // Cut off: the next watch goes on from the last event that came.
+        watcher::Error::WatchFailed(_) => false,
         watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion => false,
     }
 }

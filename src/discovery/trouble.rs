@@ -1,9 +1,12 @@
 //! What goes wrong between us and the API server, said so that a person can mend it.
 
+use kube::client::AuthError;
 use kube::core::Status;
 use kube::runtime::watcher;
 
-use crate::kube_client::{Credentials, KubeClient, Refusal, causes, one_line, root_cause};
+use crate::kube_client::{
+    Credentials, KubeClient, Refusal, auth_failure, causes, one_line, root_cause,
+};
 
 /// A failure as one line with its mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,10 @@ impl Asker {
     /// What an error of the watch means.
     pub fn watch_trouble(&self, error: &watcher::Error) -> Trouble {
         match error {
+            // What is neither an event nor a failure: kube takes any object for a Status, and one without a code so.
+            watcher::Error::WatchFailed(kube::Error::Api(status)) if status.code == 0 => {
+                unreadable("it is no event of an EndpointSlice")
+            }
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => self.trouble(error),
@@ -75,21 +82,23 @@ impl Asker {
 
     /// What an error of one request means.
     pub fn trouble(&self, error: &kube::Error) -> Trouble {
+        if let Some(cause) = find::<AuthError>(error) {
+            return other(format!(
+                "cannot use {}: {}",
+                self.client.credentials(),
+                auth_failure(cause)
+            ));
+        }
         match error {
             kube::Error::Api(status) => self.status_trouble(status),
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => unreadable(&root_cause(error)),
             kube::Error::ReadEvents(cause) if cause.kind() == std::io::ErrorKind::InvalidData => {
                 unreadable(&root_cause(error))
             }
-            kube::Error::ReadEvents(_) if refusal(error).is_none() => {
+            kube::Error::ReadEvents(_) if find::<Refusal>(error).is_none() => {
                 other(format!("the watch was cut: {}", root_cause(error)))
             }
-            kube::Error::Auth(cause) => other(format!(
-                "cannot use {}: {}",
-                self.client.credentials(),
-                one_line(&cause.to_string())
-            )),
-            error => match refusal(error) {
+            error => match find(error) {
                 Some(refusal @ Refusal::NoHead(_)) => other(format!(
                     "the API server at {} gives {refusal}",
                     self.client.server()
@@ -179,9 +188,8 @@ fn user(message: &str) -> Option<&str> {
     (!user.is_empty() && user.chars().all(plain)).then_some(user)
 }
 
-/// What the guard refused, where it did.
-fn refusal(error: &kube::Error) -> Option<&Refusal> {
-    let error: &(dyn std::error::Error + 'static) = error;
+/// The cause of a kind, where there is one.
+fn find<E: std::error::Error + 'static>(error: &kube::Error) -> Option<&E> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 

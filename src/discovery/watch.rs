@@ -72,14 +72,17 @@ pub async fn run(client: KubeClient, service: ServiceRef, pod: OwnPod, outlet: O
         }
         .run()
     );
-    // Runs while a watch stands after trouble.
     let mut settling = pin!(sleep(settle));
-    let mut settles = false;
+    // The watch that has to stand for a while after trouble, by its number.
+    let mut on_trial = None;
     loop {
         let received = tokio::select! {
             () = watching.updates.closed() => return,
             event = events.next() => {
                 let received = last_byte(&pulse);
+                if event.is_err() {
+                    on_trial = None;
+                }
                 watching.take(event);
                 // A burst that has been read already is one change.
                 for _ in 1..BURST {
@@ -90,14 +93,12 @@ pub async fn run(client: KubeClient, service: ServiceRef, pod: OwnPod, outlet: O
             }
             Ok(()) = pulse.changed() => {
                 let beat = *pulse.borrow_and_update();
-                if beat.open {
-                    if !settles && !watching.health.is_well() {
-                        settling.as_mut().reset(tokio::time::Instant::now() + settle);
-                        settles = true;
-                    }
-                } else {
-                    settles = false;
+                if !beat.open {
+                    on_trial = None;
                     watching.health.watch_ended(watching.pace.short_watches());
+                } else if on_trial != Some(beat.watches) && !watching.health.is_well() {
+                    on_trial = Some(beat.watches);
+                    settling.as_mut().reset(tokio::time::Instant::now() + settle);
                 }
                 last_byte(&pulse)
             }
@@ -106,8 +107,8 @@ pub async fn run(client: KubeClient, service: ServiceRef, pod: OwnPod, outlet: O
                 watching.look(view);
                 Instant::now()
             }
-            () = &mut settling, if settles => {
-                settles = false;
+            () = &mut settling, if on_trial.is_some() => {
+                on_trial = None;
                 watching.health.well();
                 Instant::now()
             }

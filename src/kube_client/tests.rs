@@ -14,6 +14,7 @@ fn access(file: &NamedTempFile, context: Option<&str>) -> KubeAccess {
     KubeAccess {
         kubeconfig: Some(file.path().to_owned()),
         context: context.map(str::to_owned),
+        ..KubeAccess::default()
     }
 }
 
@@ -42,7 +43,7 @@ async fn a_context_brings_its_namespace_and_server() {
         .await
         .unwrap();
     assert_eq!(client.namespace(), "shop");
-    assert_eq!(client.server(), "http://127.0.0.1:1/");
+    assert_eq!(client.server(), "http://127.0.0.1:1");
 }
 
 #[tokio::test]
@@ -65,6 +66,7 @@ async fn a_context_alone_asks_for_the_kubeconfig() {
     let access = KubeAccess {
         kubeconfig: None,
         context: Some("blue".to_owned()),
+        ..KubeAccess::default()
     };
     assert!(refused(&access).await.contains("give --kubeconfig FILE"));
 }
@@ -74,6 +76,7 @@ async fn an_unreadable_kubeconfig_is_one_line_that_names_flag_and_file() {
     let missing = KubeAccess {
         kubeconfig: Some("/nonexistent/config".into()),
         context: None,
+        ..KubeAccess::default()
     };
     let error = refused(&missing).await;
     assert!(
@@ -94,6 +97,50 @@ async fn a_proxy_in_the_kubeconfig_is_refused_instead_of_passed_over() {
     ));
     let error = refused(&access(&file, Some("blue"))).await;
     assert!(error.contains("proxy-url"), "{error}");
+}
+
+#[test]
+fn outside_a_pod_the_flags_are_named() {
+    let error = InClusterError::ReadEnvironmentVariable(std::env::VarError::NotPresent);
+    let line = in_pod_error(&error).to_string();
+    assert!(
+        line.contains("--kubeconfig FILE") && line.contains("--endpoint"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_pod_without_a_token_is_told_where_to_mount_one() {
+    let error = InClusterError::ReadDefaultNamespace(std::io::ErrorKind::NotFound.into());
+    let line = in_pod_error(&error).to_string();
+    assert!(line.contains("mount one at /var/run/secrets"), "{line}");
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_credential_plugin_says_is_not_told() {
+    let file = kubeconfig(
+        &TWO_CONTEXTS
+            .replace(
+                "users: []",
+                "users: [{name: plugin, user: {exec: {apiVersion: client.authentication.k8s.io/v1, \
+                 command: sh, args: ['-c', 'echo s3cret; exit 3'], interactiveMode: Never}}}]",
+            )
+            .replace("user: ''", "user: plugin"),
+    );
+    let error = refused(&access(&file, Some("blue"))).await;
+    assert!(error.contains("failed with exit status: 3"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn a_servers_name_has_no_user_and_no_path() {
+    let name = |url: &'static str| server_name(&http::Uri::from_static(url));
+    assert_eq!(
+        name("https://me:s3cret@api.example:6443/x?y"),
+        "https://api.example:6443"
+    );
+    assert_eq!(name("https://[fd00::1]/"), "https://[fd00::1]");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 use super::*;
 
-fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> request::Parts {
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
+fn head(method: &str, target: &str, headers: Lines) -> request::Parts {
     let mut builder = http::Request::builder().method(method).uri(target);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
@@ -17,7 +19,7 @@ fn checked(mut head: request::Parts, raw: &[u8]) -> Result<request::Parts, Kind>
 #[test]
 fn heads_that_are_refused() {
     let host = ("host", "a");
-    let rows: &[(&str, &str, &[(&str, &str)], Kind)] = &[
+    let rows: &[(&str, &str, Lines, Kind)] = &[
         ("CONNECT", "a:80", &[host], Kind::MethodNotAllowed),
         ("GET", "/", &[], Kind::BadRequest),
         ("GET", "/", &[host, ("host", "b")], Kind::BadRequest),
@@ -85,7 +87,7 @@ fn heads_that_are_refused() {
 
 #[test]
 fn heads_that_pass_as_they_are() {
-    let rows: &[(&str, &str, &[(&str, &str)])] = &[
+    let rows: &[(&str, &str, Lines)] = &[
         ("GET", "/a/../b//c?x=%2f&y", &[("host", "a:8080")]),
         ("GET", "/", &[("host", "[::1]:80")]),
         ("GET", "/", &[("host", "")]),

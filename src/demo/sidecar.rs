@@ -1,0 +1,140 @@
+//! The real sidecar in this process, on a thread of its own as in a process of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::manifest::{NAMESPACE, PORT, SERVICE};
+use crate::app::{self, App};
+use crate::config::{
+    Config, KubeAccess, Limits, OwnPod, Policy, PortRef, RetrySettings, ServiceRef, Source, Target,
+    Timeouts,
+};
+
+/// More than one, so that the shares are those of the rotation that all workers have in common.
+const WORKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// By then every client has left.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A running sidecar.
+#[derive(Debug)]
+pub struct Sidecar {
+    /// Where it takes requests.
+    pub proxy: SocketAddr,
+    pub admin: SocketAddr,
+    stops: watch::Sender<u32>,
+    thread: thread::JoinHandle<Result<(), app::Error>>,
+}
+
+/// Why there is no sidecar.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    App(#[from] app::Error),
+    #[error("no thread for it: {0}")]
+    Thread(std::io::Error),
+    #[error("its thread has died")]
+    Died,
+}
+
+impl Sidecar {
+    /// Starts one that watches the demo's Service at the API server `server`.
+    ///
+    /// # Errors
+    /// Where it cannot listen or connect.
+    pub async fn start(server: SocketAddr) -> Result<Self, Error> {
+        let config = config(server)?;
+        let (stops, stops_seen) = watch::channel(0);
+        let (bound_in, bound) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("sidecar".to_owned())
+            .spawn(move || run(config, stops_seen, bound_in))
+            .map_err(Error::Thread)?;
+        match bound.await {
+            Ok((proxy, admin)) => Ok(Self {
+                proxy,
+                admin,
+                stops,
+                thread,
+            }),
+            // It ended before it had listeners, and says why.
+            Err(_) => Err(joined(thread).await.err().unwrap_or(Error::Died)),
+        }
+    }
+
+    /// Drains it, as SIGTERM would.
+    ///
+    /// # Errors
+    /// Where the drain did not end in time.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.stops.send_replace(1);
+        joined(self.thread).await
+    }
+}
+
+async fn joined(thread: thread::JoinHandle<Result<(), app::Error>>) -> Result<(), Error> {
+    let joined = tokio::task::spawn_blocking(|| thread.join()).await;
+    match joined {
+        Ok(Ok(ended)) => Ok(ended?),
+        _ => Err(Error::Died),
+    }
+}
+
+fn run(
+    config: Config,
+    stops: watch::Receiver<u32>,
+    bound: oneshot::Sender<(SocketAddr, SocketAddr)>,
+) -> Result<(), app::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let app = App::build(config).await?;
+        let admin = app.admin()?;
+        if let Some((_, proxy)) = app.listeners().next() {
+            // Nobody waits for it any more: then nobody stops it either, and it ends by itself.
+            let _ = bound.send((proxy, admin));
+        }
+        app.run(stops).await
+    })
+}
+
+fn config(server: SocketAddr) -> Result<Config, app::Error> {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let service = ServiceRef {
+        namespace: NAMESPACE.to_owned(),
+        name: SERVICE.to_owned(),
+        port: PortRef::Name(PORT.to_owned()),
+    };
+    let server = http::Uri::builder()
+        .scheme("http")
+        .authority(server.to_string())
+        .path_and_query("/")
+        .build()
+        .map_err(std::io::Error::other)?;
+    Ok(Config {
+        targets: vec![Target {
+            listen: any_port,
+            source: Source::Service(service),
+            policy: Policy::RoundRobin,
+        }],
+        admin: any_port,
+        workers: WORKERS,
+        kube: KubeAccess {
+            server: Some(server),
+            ..KubeAccess::default()
+        },
+        pod: OwnPod::default(),
+        limits: Limits::default(),
+        timeouts: Timeouts {
+            drain: DRAIN,
+            ..Timeouts::default()
+        },
+        retry: RetrySettings::default(),
+        access_log: None,
+    })
+}
