@@ -8,7 +8,7 @@
 //! It merges the list with ejections. Nobody else decides who gets traffic, so there is no race in which more than
 //! half of the pods could be ejected.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -18,9 +18,10 @@ use tracing::{info, warn};
 use crate::balance::{Balancer, Candidate};
 use crate::config::Policy;
 use crate::discovery::Update;
-use crate::endpoint::{Endpoint, Identity};
+use crate::endpoint::{Endpoint, Identity, Standing};
+use crate::error::Kind;
 use crate::metrics::TargetMetrics;
-use crate::outlier::{Detector, Fact, Peers, Verdict};
+use crate::outlier::{Detector, Fact, Outcome, Peers, Verdict};
 use crate::snapshot::{Health, Member, Snapshot};
 use crate::stats::EndpointStats;
 
@@ -42,6 +43,8 @@ pub struct Membership {
     balancer: Balancer,
     detector: Detector,
     endpoints: Vec<Arc<Endpoint>>,
+    /// Terminating endpoints whose containers have ended, which the list says later.
+    ended: HashSet<Identity>,
     stats: HashMap<Identity, Arc<EndpointStats>>,
     version: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
@@ -69,6 +72,7 @@ impl Membership {
             balancer,
             detector: Detector::default(),
             endpoints: Vec::new(),
+            ended: HashSet::new(),
             stats: HashMap::new(),
             version: 0,
             snapshots,
@@ -96,7 +100,8 @@ impl Membership {
     }
 
     /// Replaces the list.
-    fn apply(&mut self, update: Update) {
+    fn apply(&mut self, mut update: Update) {
+        self.keep_ended(&mut update.endpoints);
         self.log_change(&update.endpoints);
         // An endpoint that did not change keeps its Arc, which is how workers know it again cheaply.
         let mut last: HashMap<Identity, Arc<Endpoint>> = self
@@ -126,11 +131,7 @@ impl Membership {
                 )
             })
             .collect();
-        let used: Vec<Identity> = self
-            .used()
-            .map(|endpoint| endpoint.identity.clone())
-            .collect();
-        self.detector.retain(&used);
+        self.retain_used();
         self.publish();
         self.metrics.updates.inc();
         self.metrics
@@ -144,11 +145,49 @@ impl Membership {
         }
     }
 
+    /// Who has ended stays so for as long as the list calls it terminating.
+    fn keep_ended(&mut self, endpoints: &mut [Endpoint]) {
+        let mut still = HashSet::new();
+        for endpoint in endpoints {
+            let terminates = matches!(
+                endpoint.standing,
+                Standing::Fallback | Standing::Terminating
+            );
+            if terminates && let Some(identity) = self.ended.take(&endpoint.identity) {
+                endpoint.standing = Standing::Terminating;
+                still.insert(identity);
+            }
+        }
+        self.ended = still;
+    }
+
+    /// A terminating pod that refuses a connection is not coming back: its containers are not started again. The
+    /// list may need another second to say so, and with none left requests are held rather than refused.
+    fn end(&mut self, index: usize) {
+        let mut endpoint = (*self.endpoints[index]).clone();
+        endpoint.standing = Standing::Terminating;
+        self.ended.insert(endpoint.identity.clone());
+        info!(
+            target = self.target,
+            pod = endpoint.name(),
+            "ended: it is terminating and refuses connections"
+        );
+        self.endpoints[index] = Arc::new(endpoint);
+        self.retain_used();
+        self.publish();
+    }
+
     /// Takes in what a worker saw.
     fn observe(&mut self, fact: &Fact, now: Instant) {
         let identity = &fact.endpoint.identity;
-        if !self.used().any(|endpoint| endpoint.identity == *identity) {
+        let known = |endpoint: &Arc<Endpoint>| endpoint.is_used() && endpoint.identity == *identity;
+        let Some(index) = self.endpoints.iter().position(known) else {
             return;
+        };
+        if fact.outcome == Outcome::Failed(Kind::ConnectFailed)
+            && self.endpoints[index].standing == Standing::Fallback
+        {
+            return self.end(index);
         }
         let peers = self.peers(identity);
         let changed = self.detector.observe(identity, fact.outcome, peers, now);
@@ -174,6 +213,14 @@ impl Membership {
         if self.detector.expire(now) {
             self.publish();
         }
+    }
+
+    fn retain_used(&mut self) {
+        let used: Vec<Identity> = self
+            .used()
+            .map(|endpoint| endpoint.identity.clone())
+            .collect();
+        self.detector.retain(&used);
     }
 
     fn used(&self) -> impl Iterator<Item = &Arc<Endpoint>> {

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Standing};
+use crate::error::Kind;
 use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
 use http1::{ConnectError, Http1};
 
@@ -24,6 +25,7 @@ pub struct Upstream<B: http_body::Body + 'static> {
     /// How long a connection may lie idle: the default until the pod names its own timeout.
     idle_for: Cell<Duration>,
     open: Cell<bool>,
+    ended: Cell<bool>,
     shared: Rc<Shared>,
 }
 
@@ -98,6 +100,7 @@ where
             idle: RefCell::default(),
             idle_for: Cell::new(idle_for),
             open: Cell::new(true),
+            ended: Cell::new(false),
             shared,
         })
     }
@@ -109,6 +112,21 @@ where
     /// Whether membership wants to hear of successes there.
     pub fn is_suspect(&self) -> bool {
         self.stats.suspect()
+    }
+
+    /// Whether a failure of this kind means that the pod is gone for good: a terminating one refused a connection, and
+    /// its containers are not started again.
+    pub fn ends_with(&self, kind: Kind) -> bool {
+        self.endpoint.standing == Standing::Fallback && kind == Kind::ConnectFailed
+    }
+
+    /// No request of this worker goes there any more.
+    pub fn set_ended(&self) {
+        self.ended.set(true);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
     }
 
     /// A new connection. `header_bytes` bounds a response's head.

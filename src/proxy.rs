@@ -360,13 +360,18 @@ impl Proxy {
         let was_tried = |member: usize| {
             view.upstreams[member].as_ref().is_some_and(|upstream| {
                 let identity = &upstream.endpoint.identity;
-                tried
-                    .iter()
-                    .any(|tried| tried.endpoint.identity == *identity)
+                upstream.has_ended()
+                    || tried
+                        .iter()
+                        .any(|tried| tried.endpoint.identity == *identity)
             })
         };
         let pick = view.snapshot.picker.pick(was_tried)?;
         let upstream = view.upstreams[pick.member].clone()?;
+        if upstream.has_ended() {
+            // So has every other: membership's next snapshot will leave them out.
+            return None;
+        }
         Some((upstream, pick.trial))
     }
 

@@ -1,7 +1,6 @@
 use super::*;
-use crate::endpoint::{AppProtocol, Standing};
-use crate::error::Kind;
-use crate::outlier::{Outcome, THRESHOLD};
+use crate::endpoint::AppProtocol;
+use crate::outlier::THRESHOLD;
 
 fn endpoint(n: u8, uid: &str, standing: Standing) -> Endpoint {
     Endpoint {
@@ -93,6 +92,25 @@ fn a_list_replaces_the_one_before_and_only_used_endpoints_get_picks() {
     scene.list(Vec::new());
     assert!(scene.now().picker.is_empty());
     assert_eq!(scene.metrics.updates.get(), 3);
+}
+
+#[test]
+fn a_terminating_pod_that_refuses_has_ended_whatever_the_list_still_says() {
+    let fallback = |n| endpoint(n, "first", Standing::Fallback);
+    let mut scene = Scene::of(vec![fallback(1), fallback(2)]);
+    scene.fail(0, 1, Instant::now());
+    assert_eq!(scene.picked(), [1]);
+    assert_eq!(scene.now().members[0].state(), "terminating");
+
+    // All of them may go, unlike ready pods: nothing is left to wait for there.
+    scene.fail(1, 1, Instant::now());
+    assert!(scene.now().picker.is_empty());
+    scene.list(vec![fallback(1), fallback(2), fallback(3)]);
+    assert_eq!(scene.picked(), [2]);
+
+    // Another pod on its address starts clean.
+    scene.list(vec![endpoint(1, "second", Standing::Fallback), fallback(2)]);
+    assert_eq!(scene.picked(), [0]);
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Proxy {
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Result<Response<ResponseBody>, Failure> {
         let mut tried: Vec<Rc<Upstream<AttemptBody>>> = Vec::new();
+        let mut retries = 0;
         loop {
             let (upstream, trial) = self.choose(&tried).await?;
             record.attempt(&upstream);
@@ -60,7 +61,7 @@ impl Proxy {
                 self.reporter.clone(),
                 Instant::now(),
             );
-            let last = record.attempts() > self.settings.retry.retries;
+            let last = retries >= self.settings.retry.retries;
             match self.attempt(&upstream, &mut outgoing, last).await {
                 Ok((response, connection)) => {
                     attempt.answered();
@@ -69,6 +70,12 @@ impl Proxy {
                 }
                 Err(setback) => {
                     attempt.failed(setback.failure.kind, setback.excused);
+                    let ended = upstream.ends_with(setback.failure.kind) && !setback.excused;
+                    if ended && outgoing.body.is_replayable() {
+                        // Costs no retry: there was nobody left to try. Happens once a pod.
+                        upstream.set_ended();
+                        continue;
+                    }
                     let failed = Failed {
                         kind: setback.failure.kind,
                         unsent: setback.unsent,
@@ -78,6 +85,7 @@ impl Proxy {
                         record.received(outgoing.body.received());
                         return Err(setback.failure);
                     }
+                    retries += 1;
                     tried.push(upstream);
                 }
             }

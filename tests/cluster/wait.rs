@@ -1,0 +1,32 @@
+//! Waiting for something outside this process, with a bound and a message.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+/// Everything here happens in a second or two; a slow machine may take longer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for an event.
+pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, event)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: did not happen within {PATIENCE:?}"))
+}
+
+/// Asks again and again, where another process offers no event to wait for.
+///
+/// `probe` says with `Err` how things stand; the last one is in the message when patience ends.
+pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match probe().await {
+            Ok(found) => return found,
+            Err(standing) if Instant::now() > deadline => {
+                panic!("{what}: not so within {PATIENCE:?}; at last: {standing}")
+            }
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
