@@ -277,7 +277,7 @@ pub struct RetryArgs {
     )]
     pub retries: u32,
 
-    /// Retries as a share of requests, over ten seconds
+    /// Retries of requests that a pod may have seen, as a share of all requests over ten seconds
     #[arg(
         long,
         env = "PODROBIN_RETRY_BUDGET_RATIO",
@@ -287,7 +287,7 @@ pub struct RetryArgs {
     )]
     pub retry_budget_ratio: f64,
 
-    /// Retries a second that are allowed however few requests there are
+    /// Such retries a second that are allowed however few requests there are
     #[arg(
         long,
         env = "PODROBIN_RETRY_BUDGET_FLOOR",

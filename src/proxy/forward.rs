@@ -81,7 +81,10 @@ impl Proxy {
                         unsent: setback.unsent,
                         replayable: outgoing.body.is_replayable(),
                     };
-                    if last || !may_retry(failed, outgoing.idempotent) || !self.afford_retry() {
+                    if last
+                        || !may_retry(failed, outgoing.idempotent)
+                        || !self.afford_retry(setback.unsent)
+                    {
                         record.received(outgoing.body.received());
                         return Err(setback.failure);
                     }
@@ -92,9 +95,10 @@ impl Proxy {
         }
     }
 
-    /// Takes a retry from the budget, or counts that there was none.
-    fn afford_retry(&self) -> bool {
-        let affordable = self.budget.borrow_mut().withdraw(Instant::now());
+    /// Counts a retry, or that the budget has none left. What was never sent costs no budget: it put no load on any
+    /// pod, and must not be lost while one is there to take it.
+    fn afford_retry(&self, unsent: bool) -> bool {
+        let affordable = unsent || self.budget.borrow_mut().withdraw(Instant::now());
         let count = if affordable {
             Count::Retry
         } else {

@@ -260,6 +260,21 @@ async fn a_failing_service_is_not_buried_under_repeats() {
 }
 
 #[tokio::test]
+async fn requests_that_were_never_sent_cost_no_budget() {
+    let (gone, alive) = (Pod::refusing("gone"), Pod::start("alive").await);
+    let sidecar = Sidecar::over([&gone, &alive])
+        .with("--retry-budget-ratio", "0")
+        .with("--retry-budget-floor", "0")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    for _ in 0..8 {
+        assert_eq!(client.ask(post("/", b"once")).await.pod(), "alive");
+    }
+    assert_eq!(alive.count("POST"), 8);
+}
+
+#[tokio::test]
 async fn an_answer_is_never_repeated_whatever_it_says() {
     let answer = "HTTP/1.1 503 Busy\r\nx-pod: a\r\ncontent-length: 0\r\n\r\n";
     let pods = [
