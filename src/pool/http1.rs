@@ -30,6 +30,8 @@ pub struct Http1<B: Body + 'static> {
     // Boxed: it moves from request to pool to request.
     connection: Pin<Box<Connection<TokioIo<PodIo>, B>>>,
     stream: SharedStream,
+    /// The connection has come to its end, and must not be polled any more.
+    closed: bool,
     /// Whether it has carried a request before this one.
     reused: bool,
     _opened: Opened,
@@ -85,6 +87,7 @@ where
             sender,
             connection: Box::pin(connection),
             stream,
+            closed: false,
             reused: false,
             _opened: opened(),
         })
@@ -94,14 +97,11 @@ where
     ///
     /// Dropped before that, the connection closes: the pod sees at once that nobody waits.
     pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError<B>> {
-        let connection = &mut self.connection;
         let mut response = pin!(self.sender.try_send_request(request));
-        let mut closed = false;
         let outcome = poll_fn(|cx| {
-            if !closed {
-                // Its own error, if it ends with one, reaches the response.
-                closed = connection.as_mut().poll(cx).is_ready();
-            }
+            // Its own error, if it ends with one, reaches the response; and it may end in the same turn that brings a
+            // response's head.
+            let _ = drive(&mut self.connection, &mut self.closed, cx);
             response.as_mut().poll(cx)
         })
         .await;
@@ -113,13 +113,13 @@ where
 
     /// Drives the connection on behalf of a body that is being read from it. `Ready` once it has closed.
     pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.as_mut().poll(cx).map(|_| ())
+        drive(&mut self.connection, &mut self.closed, cx)
     }
 
     /// Whether the last exchange is over on both sides and the connection can carry another.
     pub fn is_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.connection.as_mut().poll(&mut cx).is_pending() && self.sender.is_ready()
+        self.poll_drive(&mut cx).is_pending() && self.sender.is_ready()
     }
 
     /// Whether an idle connection is still good: open both ways, with nothing unread.
@@ -136,6 +136,22 @@ where
 
     pub fn mark_reused(&mut self) {
         self.reused = true;
+    }
+}
+
+/// Polls a connection until it has closed, and never after.
+fn drive(
+    connection: &mut Pin<Box<impl Future>>,
+    closed: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if !*closed {
+        *closed = connection.as_mut().poll(cx).is_ready();
+    }
+    if *closed {
+        Poll::Ready(())
+    } else {
+        Poll::Pending
     }
 }
 

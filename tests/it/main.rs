@@ -10,6 +10,8 @@ mod balancing;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod connections;

@@ -136,8 +136,12 @@ impl Drop for Sidecar {
         // It may have ended already, as many scenes want it to.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let said = self.log.lines().join("\n");
         if std::thread::panicking() {
-            eprintln!("the sidecar said:\n{}", self.log.lines().join("\n"));
+            eprintln!("the sidecar said:\n{said}");
+        } else {
+            // A worker that panics takes its connections along, and a scene may not notice.
+            assert!(!said.contains("panicked at"), "{said}");
         }
     }
 }
