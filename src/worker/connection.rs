@@ -68,8 +68,17 @@ impl Connection {
         }
     }
 
-    /// Serves requests until either side has had enough.
-    pub async fn serve(self, mut drain: Signal) {
+    /// Serves requests until either side has had enough, and closes.
+    pub async fn serve(self, drain: Signal) {
+        self.converse(drain).await;
+        if self.client.is_cut() {
+            self.stream.reset();
+        } else if self.client.is_closing() {
+            linger(self.stream).await;
+        }
+    }
+
+    async fn converse(&self, mut drain: Signal) {
         let Self {
             stream,
             client,
@@ -80,13 +89,12 @@ impl Connection {
         let mut builder = Builder::new();
         builder
             .header_read_timeout(None)
-            .max_header_size(header_bytes)
-            .max_buf_size(header_bytes.max(MIN_BUFFER));
-        if header_count != DEFAULT_FIELDS {
-            builder.max_headers(header_count);
+            .max_header_size(*header_bytes)
+            .max_buf_size((*header_bytes).max(MIN_BUFFER));
+        if *header_count != DEFAULT_FIELDS {
+            builder.max_headers(*header_count);
         }
         let service = service_fn(|request| {
-            let proxy = &proxy;
             let client = client.clone();
             async move { Ok::<_, Infallible>(proxy.handle(request, client).await) }
         });
@@ -102,7 +110,7 @@ impl Connection {
             () = drain.draining() => Err(Ending::Drained),
         };
         match ending {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) | Err(Ending::Expired(Expired::Quiet)) => {}
             Ok(Err(error)) if error.is_parse() => {
                 let too_large = error.is_parse_too_large();
                 proxy.count_refused(if too_large {
@@ -114,7 +122,6 @@ impl Connection {
             }
             // The client went away, or its response was cut short; the requests have told.
             Ok(Err(_)) => {}
-            Err(Ending::Expired(Expired::Quiet)) => return,
             Err(Ending::Expired(Expired::Head)) => {
                 proxy.count_refused(Kind::HeaderTimeout);
                 let reason = "the request's head did not arrive in time";
@@ -123,18 +130,13 @@ impl Connection {
             }
             Err(Ending::Drained) => {
                 client.set_draining();
-                let rest = last_request(&stream, &client, &mut watch, connection.as_mut());
+                let rest = last_request(stream, client, &mut watch, connection.as_mut());
                 if rest.await == Rest::Unfinished {
                     connection.as_mut().graceful_shutdown();
                     // Its outcome is the requests', and they have told.
                     let _ = connection.await;
                 }
             }
-        }
-        if client.is_cut() {
-            stream.reset();
-        } else if client.is_closing() {
-            linger(stream).await;
         }
     }
 
@@ -219,7 +221,8 @@ async fn linger(mut stream: SharedStream) {
             return;
         }
         let mut discarded = 0;
-        let mut buffer = [0; 4096];
+        // On the heap: in the future it would be part of every connection's memory.
+        let mut buffer = vec![0; 4096];
         while discarded < LINGER_BYTES {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,
