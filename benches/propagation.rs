@@ -43,17 +43,24 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     match measure() {
-        Ok(Measured { mut lags, failed }) => {
+        Ok(Measured {
+            mut lags,
+            failed,
+            rate,
+        }) => {
             lags.sort();
             let late = lags.iter().filter(|lag| !lag.is_zero()).count();
             let (p50, p99) = (percentile(&lags, 50), percentile(&lags, 99));
             println!(
-                "{REMOVALS} removals at {RATE} requests/s, {failed} requests failed; \
-                 in {late} of them a request came after the event"
+                "{REMOVALS} removals at {rate:.0} requests/s, {failed} requests failed; \
+                 after {late} of the events a request came"
             );
             println!(
-                "event to last request: p50 {p50:.2?}, p99 {p99:.2?}, most {:.2?} (bound: p99 {BOUND:?})",
-                percentile(&lags, 100)
+                "event to last request: p50 {}, p99 {}, most {} (bound: p99 {})",
+                millis(p50),
+                millis(p99),
+                millis(percentile(&lags, 100)),
+                millis(BOUND)
             );
             ExitCode::from(u8::from(p99 > BOUND || failed > 0))
         }
@@ -67,6 +74,8 @@ fn main() -> ExitCode {
 struct Measured {
     lags: Vec<Duration>,
     failed: u64,
+    /// Requests a second that were really answered.
+    rate: f64,
 }
 
 /// A pod that notes when its last request came.
@@ -107,6 +116,7 @@ async fn churn(api: &Api, server: SocketAddr, pods: &[Pod]) -> Result<Measured, 
         request_after(pod, pod.since()).await?;
     }
     let mut lags = Vec::new();
+    let (began, answered) = (Instant::now(), load.tally().answered);
     for removal in 0..REMOVALS {
         let place = removal % pods.len();
         let pod = &pods[place];
@@ -121,13 +131,18 @@ async fn churn(api: &Api, server: SocketAddr, pods: &[Pod]) -> Result<Measured, 
         request_after(pod, back).await?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let failed = load.tally().failed;
+    let tally = load.tally();
+    let rate = (tally.answered - answered) as f64 / began.elapsed().as_secs_f64();
     for cause in load.causes() {
         eprintln!("failed: {cause}");
     }
     drop(load);
     sidecar.stop().await?;
-    Ok(Measured { lags, failed })
+    Ok(Measured {
+        lags,
+        failed: tally.failed,
+        rate,
+    })
 }
 
 /// Tells of every pod but `removed`.
@@ -218,6 +233,10 @@ async fn answer(
     last.fetch_max(now, Relaxed);
     let _ = request.into_body().collect().await;
     Ok(Response::new(Full::new(Bytes::from_static(b"ok\n"))))
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
