@@ -28,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Policy;
+use crate::config::{OwnPod, Policy};
 use crate::discovery::Status;
 use crate::metrics::TargetMetrics;
 use crate::readiness::Readiness;
@@ -42,6 +42,7 @@ pub use exposition::{FAMILIES, Family, Kind};
 pub struct AdminState {
     pub readiness: Readiness,
     pub started: SystemTime,
+    pub pod: OwnPod,
     pub targets: Vec<TargetView>,
 }
 

@@ -22,7 +22,7 @@ use crate::admission::Limit;
 use crate::config::{Config, Source, Target};
 use crate::discovery::file::FileError;
 use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
-use crate::drain;
+use crate::drain::{self, Vital};
 use crate::kube_client::{KubeClient, KubeError, Tuning};
 use crate::membership::{FACT_QUEUE, Inlets, Membership};
 use crate::metrics::TargetMetrics;
@@ -35,9 +35,9 @@ use crate::{net, signals};
 /// Why the program ends with an error. One line each, with the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot listen on {address} ({flag}): {}", mend_bind(.source))]
+    #[error("cannot listen on {address} for {what}: {}", mend_bind(.source))]
     Listen {
-        flag: &'static str,
+        what: String,
         address: SocketAddr,
         source: io::Error,
     },
@@ -51,6 +51,9 @@ pub enum Error {
         "drain ended after {seconds} s with {requests} requests unfinished (--drain sets how long they may take)"
     )]
     DrainTimeout { seconds: u64, requests: usize },
+    /// A part that must run for ever has not: better to be started again than to serve on with an old list.
+    #[error("a part of the program ended by itself; the log above may say why")]
+    Broken,
     #[error("ended at once by a second signal, with {requests} requests unfinished")]
     Killed { requests: usize },
 }
@@ -173,13 +176,18 @@ impl App {
         let admin = tokio::net::TcpListener::from_std(self.admin)?;
         let state = AdminState {
             started: SystemTime::now(),
+            pod: self.config.pod.clone(),
             readiness: readiness.clone(),
             targets: views,
         };
         tasks.spawn(admin::serve(admin, state, std::future::pending::<()>()));
 
         let (trigger, signal) = drain::channel();
-        let (started, all_started) = drain::guards();
+        let (broken_in, mut broken) = mpsc::channel(1);
+        let vital = Vital {
+            drain: signal,
+            broken: broken_in,
+        };
         let (alive, all_ended) = drain::guards();
         let connections = Limit::new(self.config.limits.connections);
         for (index, listeners) in workers.into_iter().enumerate() {
@@ -187,18 +195,20 @@ impl App {
                 index,
                 listeners,
                 connections: connections.clone(),
-                drain: signal.clone(),
+                vital: vital.clone(),
                 alive: alive.clone(),
-                started: started.clone(),
             }
             .spawn()?;
         }
-        drop((started, alive, log));
-        all_started.all_gone().await;
+        drop((alive, log));
         started_gate.open();
 
-        // Nobody left to tell us to stop is as good as being told.
-        let _ = stops.wait_for(|stops| *stops > 0).await;
+        tokio::select! {
+            // Nobody left to tell us to stop is as good as being told.
+            _ = stops.wait_for(|stops| *stops > 0) => {}
+            Some(_) = tasks.join_next() => return Err(Error::Broken),
+            Some(()) = broken.recv() => return Err(Error::Broken),
+        }
         let _draining = readiness.gate("draining");
         info!(
             requests = requests.used(),
@@ -226,7 +236,10 @@ impl App {
 
 impl Line {
     fn bind(target: &Target, workers: usize) -> Result<Self, Error> {
-        let listen = |source| Error::listen("--listen", target.listen, source);
+        let listen = |source| {
+            let what = format!("{} (--listen, or LISTEN= of --service)", target.name());
+            Error::listen(what, target.listen, source)
+        };
         let listeners = net::listen(target.listen, workers).map_err(listen)?;
         let bound = listeners[0].local_addr().map_err(listen)?;
         Ok(Self {
@@ -334,9 +347,9 @@ impl Line {
 }
 
 impl Error {
-    fn listen(flag: &'static str, address: SocketAddr, source: io::Error) -> Self {
+    fn listen(what: impl Into<String>, address: SocketAddr, source: io::Error) -> Self {
         Self::Listen {
-            flag,
+            what: what.into(),
             address,
             source,
         }

@@ -21,6 +21,14 @@ pub struct Guard {
 #[derive(Debug)]
 pub struct Waiter(mpsc::Receiver<()>);
 
+/// Held by whatever must run until the drain. Dropped before that, whatever held it has broken, and the other end of
+/// `broken` hears of it.
+#[derive(Clone, Debug)]
+pub struct Vital {
+    pub drain: Signal,
+    pub broken: mpsc::Sender<()>,
+}
+
 pub fn channel() -> (Trigger, Signal) {
     let (sender, receiver) = watch::channel(false);
     (Trigger(sender), Signal(receiver))
@@ -48,9 +56,46 @@ impl Signal {
     }
 }
 
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if !self.drain.is_draining() {
+            // A full channel has news of this kind already.
+            let _ = self.broken.try_send(());
+        }
+    }
+}
+
 impl Waiter {
     /// Returns when every guard has been dropped.
     pub async fn all_gone(mut self) {
         while self.0.recv().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_vital_is_missed_before_the_drain_and_not_after() {
+        let (trigger, drain) = channel();
+        let (broken, mut heard) = mpsc::channel(1);
+        let vital = Vital { drain, broken };
+        drop(vital.clone());
+        assert_eq!(heard.try_recv(), Ok(()));
+        trigger.drain();
+        drop(vital);
+        assert!(heard.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_waiter_waits_for_the_last_guard() {
+        let (guard, waiter) = guards();
+        let mut all_gone = Box::pin(waiter.all_gone());
+        let last = guard.clone();
+        drop(guard);
+        assert!(futures::poll!(&mut all_gone).is_pending());
+        drop(last);
+        all_gone.await;
     }
 }

@@ -139,12 +139,11 @@ where
         Http1::connect(address, timeout, header_bytes, || shared.open()).await
     }
 
-    /// An idle connection that is still good, the youngest first. `ask_kernel` as in [`Http1::is_reusable`].
-    pub fn checkout(&self, now: Instant, ask_kernel: bool) -> Option<Http1<B>> {
+    /// An idle connection that is still good, the youngest first.
+    pub fn checkout(&self, now: Instant) -> Option<Http1<B>> {
         loop {
             let mut idle = self.pop()?;
-            if now.duration_since(idle.since) < self.idle_for.get()
-                && idle.connection.is_reusable(ask_kernel)
+            if now.duration_since(idle.since) < self.idle_for.get() && idle.connection.is_reusable()
             {
                 idle.connection.mark_reused();
                 return Some(idle.connection);

@@ -8,6 +8,7 @@ mod connection;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tracing::{info, warn};
 
 use crate::admission::Limit;
-use crate::drain::{self, Signal};
+use crate::drain::{self, Vital};
 use crate::error::Kind;
 use crate::net;
 use crate::proxy::{self, Proxy};
@@ -30,66 +31,69 @@ pub struct Worker {
     pub listeners: Vec<(std::net::TcpListener, proxy::Shared)>,
     /// Client connections, over all workers and targets.
     pub connections: Arc<Limit>,
-    pub drain: Signal,
+    pub vital: Vital,
     /// Dropped once everything has ended.
     pub alive: drain::Guard,
-    /// Dropped once all listeners are served.
-    pub started: drain::Guard,
 }
 
 /// How long to wait when the process or the host is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// Starts the thread. It ends after a drain, when the last connection has closed.
+    /// Starts the thread; returns once its listeners are served. It ends after a drain, when the last connection has
+    /// closed.
     pub fn spawn(self) -> io::Result<thread::JoinHandle<()>> {
         // The runtime is bound to its thread, so it is made there, and whether it could be is told back.
-        let (made, was_made) = std::sync::mpsc::sync_channel(1);
+        let (made, was_made) = sync_channel(1);
         let thread = thread::Builder::new()
             .name(format!("worker-{}", self.index))
             .spawn(move || {
                 let runtime = Builder::new_current_thread()
                     .enable_all()
                     .build_local(LocalOptions::default());
-                match runtime {
-                    Ok(runtime) => {
-                        let _ = made.send(Ok(()));
-                        runtime.block_on(self.run());
-                    }
-                    Err(error) => {
-                        let _ = made.send(Err(error));
-                    }
+                let failed = match runtime {
+                    Ok(runtime) => runtime.block_on(self.run(&made)).err(),
+                    Err(error) => Some(error),
+                };
+                if let Some(error) = failed {
+                    let _ = made.send(Err(error));
                 }
             })?;
         was_made.recv().map_err(io::Error::other)??;
         Ok(thread)
     }
 
-    async fn run(self) {
+    /// Serves until the drain is over. Fails, before it has told `made`, where a listener can't be served.
+    async fn run(self, made: &SyncSender<io::Result<()>>) -> io::Result<()> {
+        let listeners: Vec<_> = self
+            .listeners
+            .into_iter()
+            .map(|(listener, shared)| Ok((TcpListener::from_std(listener)?, shared)))
+            .collect::<io::Result<_>>()?;
         let (guard, all) = drain::guards();
-        for (listener, shared) in self.listeners {
-            let listener = match TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => {
-                    warn!(target = &*shared.target, %error, "cannot serve a listener");
-                    continue;
-                }
-            };
+        for (listener, shared) in listeners {
             let proxy = Proxy::new(&shared, self.index);
-            tokio::task::spawn_local(proxy.clone().follow(shared.snapshots.clone()));
+            let following = proxy.clone().follow(shared.snapshots.clone());
+            let vital = self.vital.clone();
+            tokio::task::spawn_local(async move {
+                following.await;
+                drop(vital);
+            });
             tokio::task::spawn_local(accept(Acceptor {
                 listener,
                 proxy,
                 shared,
                 index: self.index,
                 connections: self.connections.clone(),
-                drain: self.drain.clone(),
+                vital: self.vital.clone(),
                 guard: guard.clone(),
             }));
         }
-        drop((self.started, guard));
+        drop(guard);
+        let _ = made.send(Ok(()));
         all.all_gone().await;
         drop(self.alive);
+        Ok(())
     }
 }
 
@@ -99,7 +103,7 @@ struct Acceptor {
     shared: proxy::Shared,
     index: usize,
     connections: Arc<Limit>,
-    drain: Signal,
+    vital: Vital,
     guard: drain::Guard,
 }
 
@@ -110,7 +114,7 @@ async fn accept(mut acceptor: Acceptor) {
         let accepted = tokio::select! {
             biased;
             accepted = acceptor.listener.accept() => accepted,
-            () = acceptor.drain.draining() => {
+            () = acceptor.vital.drain.draining() => {
                 // The kernel may have more than the event loop has heard of; a close would reset it.
                 while let Some((stream, peer)) = net::accept_now(&acceptor.listener) {
                     acceptor.take(stream, peer);
@@ -149,7 +153,7 @@ impl Acceptor {
         let index = self.index;
         let connection = Connection::new(stream, peer, self.proxy.clone(), &self.shared.settings);
         let permit = self.connections.enter();
-        let drain = self.drain.clone();
+        let drain = self.vital.drain.clone();
         let guard = self.guard.clone();
         if permit.is_none() {
             counters.add(Count::ConnectionRefused);

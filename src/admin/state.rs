@@ -1,6 +1,6 @@
 //! The JSON of `/state`: every endpoint, what it got, and why it does or does not get more.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -17,9 +17,20 @@ struct State<'a> {
     started: Option<String>,
     now: Option<String>,
     ready: bool,
+    /// The pod this process runs in, as far as it was told.
+    pod: Pod<'a>,
     /// Gates still closed.
     pending: Vec<String>,
     targets: Vec<Target<'a>>,
+}
+
+#[derive(Serialize)]
+struct Pod<'a> {
+    name: Option<&'a str>,
+    namespace: Option<&'a str>,
+    node: Option<&'a str>,
+    zone: Option<&'a str>,
+    ip: Option<IpAddr>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +82,13 @@ pub fn encode(state: &AdminState, now: SystemTime) -> serde_json::Result<Vec<u8>
         started: rfc3339(state.started),
         now: rfc3339(now),
         ready: pending.is_empty(),
+        pod: Pod {
+            name: state.pod.name.as_deref(),
+            namespace: state.pod.namespace.as_deref(),
+            node: state.pod.node.as_deref(),
+            zone: state.pod.zone.as_deref(),
+            ip: state.pod.ip,
+        },
         pending,
         targets: state.targets.iter().map(target).collect(),
     };

@@ -51,6 +51,10 @@ impl Stage {
         AdminState {
             readiness: self.readiness.clone(),
             started: at(10),
+            pod: OwnPod {
+                name: Some("web-1".to_owned()),
+                ..OwnPod::default()
+            },
             targets: vec![TargetView {
                 name: "shop/cart:http".to_owned(),
                 listen: "127.0.0.1:8000".parse().unwrap(),
@@ -195,6 +199,7 @@ async fn state_shows_each_endpoint_with_its_share_and_reason() {
             "started": "1970-01-01T00:00:10.000Z",
             "now": "1970-01-01T00:01:40.000Z",
             "ready": false,
+            "pod": {"name": "web-1", "namespace": null, "node": null, "zone": null, "ip": null},
             "pending": ["workers"],
             "targets": [null],
         })

@@ -220,7 +220,7 @@ fn count(pods: usize) -> String {
 /// Waits until the sidecar at `admin` has exactly the ready pods in turn.
 ///
 /// # Errors
-/// Where it has not after [`FOLLOW`], or does not answer.
+/// Where it has not within ten seconds, or does not answer.
 pub async fn follow(admin: SocketAddr, deployment: &Deployment) -> Result<(), Error> {
     let patience = Instant::now() + FOLLOW;
     loop {

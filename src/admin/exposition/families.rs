@@ -133,6 +133,15 @@ pub const FAMILIES: &[Family] = &[
         samples: Samples::Series(phases),
     },
     Family {
+        name: "podrobin_watch_failing",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "1 while something is wrong with the source of endpoints; /state and the log say what",
+        samples: Samples::Target(|_, target| {
+            Some(Number::Whole(target.status.error.is_some().into()))
+        }),
+    },
+    Family {
         name: "podrobin_list_confirmed_seconds",
         kind: Kind::Gauge,
         labels: TARGET,
