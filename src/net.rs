@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use futures::FutureExt;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections the kernel keeps for us before they are accepted.
@@ -89,6 +90,13 @@ impl SharedStream {
     pub fn reset(&self) {
         // A socket that refuses has no peer any more.
         let _ = self.0.borrow().set_zero_linger();
+    }
+
+    /// Whether the peer has ended its side, also where bytes that it sent before are still unread.
+    pub fn is_ended(&self) -> bool {
+        let stream = self.0.borrow();
+        let ready = stream.ready(Interest::READABLE).now_or_never();
+        matches!(ready, Some(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Writes what the socket takes at once; for a last word to a peer that is being sent away.

@@ -11,15 +11,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::endpoint::{Endpoint, Standing};
-use crate::error::Kind;
+use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
 use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
 use http1::{ConnectError, Http1};
 
 /// A pod as one worker knows it: its endpoint, its counters and its idle connections.
 #[derive(Debug)]
 pub struct Upstream<B: http_body::Body + 'static> {
-    pub endpoint: Arc<Endpoint>,
+    identity: Identity,
+    /// As the latest list has it.
+    endpoint: RefCell<Arc<Endpoint>>,
     stats: Arc<EndpointStats>,
     idle: RefCell<Vec<Idle<B>>>,
     /// How long a connection may lie idle: the default until the pod names its own timeout.
@@ -95,7 +96,8 @@ where
         shared: Rc<Shared>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            endpoint,
+            identity: endpoint.identity.clone(),
+            endpoint: RefCell::new(endpoint),
             stats,
             idle: RefCell::default(),
             idle_for: Cell::new(idle_for),
@@ -114,10 +116,34 @@ where
         self.stats.suspect()
     }
 
-    /// Whether a failure of this kind means that the pod is gone for good: a terminating one refused a connection, and
-    /// its containers are not started again.
-    pub fn ends_with(&self, kind: Kind) -> bool {
-        self.endpoint.standing == Standing::Fallback && kind == Kind::ConnectFailed
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn endpoint(&self) -> Arc<Endpoint> {
+        self.endpoint.borrow().clone()
+    }
+
+    /// The list has something new to say of the same pod: its connections are as good as before.
+    pub fn set_endpoint(&self, endpoint: &Arc<Endpoint>) {
+        if !Arc::ptr_eq(&self.endpoint.borrow(), endpoint) {
+            self.endpoint.replace(endpoint.clone());
+            self.ended.set(false);
+        }
+    }
+
+    /// The protocol it asks for, where that is not spoken.
+    pub fn unsupported(&self) -> Option<String> {
+        match &self.endpoint.borrow().protocol {
+            AppProtocol::Http1 => None,
+            AppProtocol::Unsupported(protocol) => Some(protocol.clone()),
+        }
+    }
+
+    /// Whether it is terminating, and used because nobody is ready: its containers are not started again, so one that
+    /// refuses a connection has ended.
+    pub fn is_last_resort(&self) -> bool {
+        self.endpoint.borrow().standing == Standing::Fallback
     }
 
     /// No request of this worker goes there any more.
@@ -135,7 +161,7 @@ where
         timeout: Duration,
         header_bytes: usize,
     ) -> Result<Http1<B>, ConnectError> {
-        let (address, shared) = (self.endpoint.address(), &self.shared);
+        let (address, shared) = (self.identity.address, &self.shared);
         Http1::connect(address, timeout, header_bytes, || shared.open()).await
     }
 

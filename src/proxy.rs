@@ -8,6 +8,7 @@
 pub mod answer;
 mod attempt;
 pub mod body;
+mod choose;
 pub mod client;
 mod forward;
 mod headers;
@@ -18,7 +19,6 @@ mod retry;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,11 +28,9 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::Sleep;
 
 use crate::access_log::AccessLog;
 use crate::admission::Limit;
-use crate::balance::TrialPass;
 use crate::config::{Limits, RetrySettings, Timeouts};
 use crate::discovery;
 use crate::endpoint::Identity;
@@ -40,7 +38,7 @@ use crate::error::Kind;
 use crate::outlier::Fact;
 use crate::pool::{self, Upstream};
 use crate::snapshot::{Member, Snapshot};
-use crate::stats::{Count, TargetShard, TargetStats};
+use crate::stats::{TargetShard, TargetStats};
 
 use answer::Failure;
 use attempt::Reporter;
@@ -167,19 +165,22 @@ impl Proxy {
             .upstreams
             .iter()
             .flatten()
-            .map(|upstream| (&upstream.endpoint.identity, upstream))
+            .map(|upstream| (upstream.identity(), upstream))
             .collect();
         let mut upstreams = Vec::with_capacity(snapshot.members.len());
         for member in &snapshot.members {
             // A pod keeps its connections while it is ejected; they close when the list takes its traffic away.
             let identity = &member.endpoint.identity;
-            let stays = known
-                .get(identity)
-                .is_some_and(|last| last.endpoint == member.endpoint);
-            upstreams.push(if stays {
-                known.remove(identity).cloned()
-            } else {
-                member.gets_traffic().then(|| self.upstream(member))
+            let kept = match member.endpoint.is_used() {
+                true => known.remove(identity),
+                false => None,
+            };
+            upstreams.push(match kept {
+                Some(kept) => {
+                    kept.set_endpoint(&member.endpoint);
+                    Some(kept.clone())
+                }
+                None => member.gets_traffic().then(|| self.upstream(member)),
             });
         }
         for gone in known.into_values() {
@@ -254,6 +255,7 @@ impl Proxy {
         }
         let ends_with_connection =
             is_http10 && !response.headers().contains_key(header::CONTENT_LENGTH);
+        client.answer();
         response.body_mut().accompany(Company {
             record,
             client,
@@ -295,84 +297,19 @@ impl Proxy {
             idempotent,
         };
         let Some(limit) = self.settings.timeouts.request else {
-            return self.forward(outgoing, record, None).await;
+            return self.forward(outgoing, client, record).await;
         };
-        let deadline = tokio::time::Instant::now() + limit;
-        tokio::time::timeout_at(
-            deadline,
-            self.forward(outgoing, record, Some(sleep_until(deadline))),
-        )
-        .await
-        .unwrap_or_else(|_| {
-            Err(Failure::new(
-                Kind::RequestTimeout,
-                format!("no response within the {limit:?} a request may take"),
-            ))
-        })
-    }
-
-    /// The next pod, waiting for one while there is none.
-    async fn choose(
-        &self,
-        tried: &[Rc<Upstream<AttemptBody>>],
-    ) -> Result<(Rc<Upstream<AttemptBody>>, Option<TrialPass>), Failure> {
-        if let Some(chosen) = self.pick(tried) {
-            return Ok(chosen);
-        }
-        let Some(_held) = self.held.enter() else {
-            return Err(Failure::new(
-                Kind::Overload,
-                "no ready pod, and too many requests wait for one already",
-            ));
-        };
-        self.counters().add(Count::HeldStarted);
-        let _ended = Ended(self.counters());
-        let hold = self.settings.timeouts.hold;
-        tokio::time::timeout(hold, self.pick_when_there(tried))
+        let deadline = Instant::now() + limit;
+        // From the response's head on, the connection sees to it.
+        client.set_deadline(deadline);
+        tokio::time::timeout_at(deadline.into(), self.forward(outgoing, client, record))
             .await
-            .map_err(|_| {
-                Failure::new(
-                    Kind::NoEndpoints,
-                    format!("the Service has no ready pod; waited {hold:?} for one"),
-                )
+            .unwrap_or_else(|_| {
+                Err(Failure::new(
+                    Kind::RequestTimeout,
+                    format!("no response within the {limit:?} a request may take"),
+                ))
             })
-    }
-
-    async fn pick_when_there(
-        &self,
-        tried: &[Rc<Upstream<AttemptBody>>],
-    ) -> (Rc<Upstream<AttemptBody>>, Option<TrialPass>) {
-        loop {
-            // Made before the look, so that a change between the two is not missed.
-            let changed = self.view_changed.notified();
-            if let Some(chosen) = self.pick(tried) {
-                return chosen;
-            }
-            changed.await;
-        }
-    }
-
-    fn pick(
-        &self,
-        tried: &[Rc<Upstream<AttemptBody>>],
-    ) -> Option<(Rc<Upstream<AttemptBody>>, Option<TrialPass>)> {
-        let view = self.view.borrow();
-        let was_tried = |member: usize| {
-            view.upstreams[member].as_ref().is_some_and(|upstream| {
-                let identity = &upstream.endpoint.identity;
-                upstream.has_ended()
-                    || tried
-                        .iter()
-                        .any(|tried| tried.endpoint.identity == *identity)
-            })
-        };
-        let pick = view.snapshot.picker.pick(was_tried)?;
-        let upstream = view.upstreams[pick.member].clone()?;
-        if upstream.has_ended() {
-            // So has every other: membership's next snapshot will leave them out.
-            return None;
-        }
-        Some((upstream, pick.trial))
     }
 
     /// How long ago the list was known to be right, in words for an error.
@@ -383,22 +320,9 @@ impl Proxy {
     }
 }
 
-/// Counts a held request's end, also when its client left.
-struct Ended<'a>(&'a TargetShard);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.add(Count::HeldEnded);
-    }
-}
-
 /// What the client still sends after this response is nobody's: the connection ends with it.
 fn close_after(response: &mut Response<ResponseBody>) {
     response
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
-}
-
-fn sleep_until(deadline: tokio::time::Instant) -> Pin<Box<Sleep>> {
-    Box::pin(tokio::time::sleep_until(deadline))
 }

@@ -21,7 +21,7 @@ use crate::drain::{self, Vital};
 use crate::error::Kind;
 use crate::net;
 use crate::proxy::{self, Proxy};
-use crate::stats::Count;
+use crate::stats::{Count, TargetStats};
 use connection::Connection;
 
 /// What one worker serves: a listener for each target.
@@ -147,18 +147,22 @@ async fn accept(mut acceptor: Acceptor) {
 
 impl Acceptor {
     fn take(&self, stream: TcpStream, peer: std::net::SocketAddr) {
-        let counters = self.shared.stats.shard(self.index);
-        counters.add(Count::ConnectionOpened);
-        let stats = self.shared.stats.clone();
-        let index = self.index;
         let connection = Connection::new(stream, peer, self.proxy.clone(), &self.shared.settings);
         let permit = self.connections.enter();
         let drain = self.vital.drain.clone();
-        let guard = self.guard.clone();
+        let counters = self.shared.stats.shard(self.index);
+        counters.add(Count::ConnectionOpened);
         if permit.is_none() {
             counters.add(Count::ConnectionRefused);
         }
+        let open = Open {
+            stats: self.shared.stats.clone(),
+            worker: self.index,
+            _guard: self.guard.clone(),
+        };
         tokio::task::spawn_local(async move {
+            // Dropped with the task, however that ends.
+            let _open = open;
             if permit.is_some() {
                 connection.serve(drain).await;
             } else {
@@ -166,9 +170,20 @@ impl Acceptor {
                     .refuse(Kind::Overload, "too many connections")
                     .await;
             }
-            stats.shard(index).add(Count::ConnectionClosed);
-            drop((permit, guard));
         });
+    }
+}
+
+/// A client's connection, counted until dropped.
+struct Open {
+    stats: Arc<TargetStats>,
+    worker: usize,
+    _guard: drain::Guard,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.stats.shard(self.worker).add(Count::ConnectionClosed);
     }
 }
 

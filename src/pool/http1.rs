@@ -155,8 +155,9 @@ fn drive(
     }
 }
 
-/// A socket to a pod. The kernel notices for us when the pod's host is gone without a word, whether bytes wait for their
-/// acknowledgement or nothing is under way.
+/// A socket to a pod. The kernel notices for us when the pod's host goes without a word while a response is awaited.
+///
+/// There is no `TCP_USER_TIMEOUT`: it would also end an upload to a pod that lives but does not read for a while.
 fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
@@ -165,17 +166,12 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     };
     socket.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
-        .with_time(LOST_AFTER / 2)
-        .with_interval(LOST_AFTER / 6)
+        .with_time(Duration::from_secs(15))
+        .with_interval(Duration::from_secs(5))
         .with_retries(3);
-    let options = SockRef::from(&socket);
-    options.set_tcp_keepalive(&keepalive)?;
-    options.set_tcp_user_timeout(Some(LOST_AFTER))?;
+    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
     Ok(socket)
 }
-
-/// A pod from which no acknowledgement comes for so long is lost.
-const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// hyper's own lower bound of its read buffer.
 pub const MIN_BUFFER: usize = 8192;

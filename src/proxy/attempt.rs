@@ -89,22 +89,24 @@ impl Attempt {
     }
 
     /// It failed so; `excused` where that says nothing about the pod, as a kept connection that it closed meanwhile.
-    pub fn failed(&mut self, kind: Kind, excused: bool) {
+    /// Whether membership will hear of it.
+    pub fn failed(&mut self, kind: Kind, excused: bool) -> bool {
         self.decided = true;
-        if kind.row().blames_pod && !excused {
-            self.report(Outcome::Failed(kind));
-        }
+        kind.row().blames_pod && !excused && self.report(Outcome::Failed(kind))
     }
 
-    fn report(&mut self, outcome: Outcome) {
+    fn report(&mut self, outcome: Outcome) -> bool {
         let heard = self.reporter.report(Fact {
-            endpoint: self.upstream.endpoint.clone(),
+            endpoint: self.upstream.endpoint(),
             outcome,
         });
         // Unheard, the trial is for the next request to decide.
-        if let Some(trial) = self.trial.take_if(|_| heard) {
+        if let Some(trial) = self.trial.take()
+            && heard
+        {
             trial.decided();
         }
+        heard
     }
 }
 

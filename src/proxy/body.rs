@@ -1,6 +1,5 @@
 //! The body of a response: a pod's, streamed as it comes, or a sentence of ours.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,7 +8,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
 
 use super::attempt::Attempt;
 use super::client::Client;
@@ -50,17 +48,6 @@ pub struct Upstreamed {
     /// `None` once the connection has closed.
     pub connection: Option<Http1<AttemptBody>>,
     pub attempt: Attempt,
-    /// When the whole request must be over.
-    pub deadline: Option<Pin<Box<Sleep>>>,
-}
-
-/// Why a response was cut short. The client sees its connection close before the end.
-#[derive(Debug, thiserror::Error)]
-pub enum Cut {
-    #[error("the pod's response ended early: {0}")]
-    Upstream(#[from] hyper::Error),
-    #[error("the request took longer than allowed")]
-    Deadline,
 }
 
 impl ResponseBody {
@@ -84,13 +71,10 @@ impl ResponseBody {
 }
 
 impl Upstreamed {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            self.connection = None;
-            return Poll::Ready(Some(Err(Cut::Deadline)));
-        }
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         // Driven first: that is what fills the channel `incoming` reads from.
         let closed = match &mut self.connection {
             Some(connection) => connection.poll_drive(cx).is_ready(),
@@ -99,9 +83,7 @@ impl Upstreamed {
         if closed {
             self.connection = None;
         }
-        Pin::new(&mut self.incoming)
-            .poll_frame(cx)
-            .map_err(Cut::Upstream)
+        Pin::new(&mut self.incoming).poll_frame(cx)
     }
 }
 
@@ -116,12 +98,12 @@ impl Drop for Upstreamed {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let frame = match &mut this.content {
             Content::Text(text) => {
@@ -141,8 +123,7 @@ impl Body for ResponseBody {
             }
             match &frame {
                 Some(Ok(frame)) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Some(Err(Cut::Upstream(_))) => record.cut(Kind::Reset),
-                Some(Err(Cut::Deadline)) => record.cut(Kind::RequestTimeout),
+                Some(Err(_)) => record.cut(Kind::Reset),
                 None => record.complete(),
             }
         }
@@ -175,6 +156,8 @@ impl Drop for ResponseBody {
             }
             if ended {
                 record.complete();
+            } else if client.is_overdue() {
+                record.cut(Kind::RequestTimeout);
             }
             client.end();
         }

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use http::header::HeaderValue;
 
+use crate::net::SharedStream;
+
 /// Shared by the connection's socket, its driver and its requests; all on one thread.
 #[derive(Debug)]
 pub struct Client {
+    stream: SharedStream,
     pub socket: SocketAddr,
     /// Its IP address, for `X-Forwarded-For`.
     pub address: HeaderValue,
@@ -21,7 +24,14 @@ pub struct Client {
     closing: Cell<bool>,
     draining: Cell<bool>,
     cut: Cell<bool>,
+    /// The head of the response to the request in hand is out.
+    answered: Cell<bool>,
+    /// When the request in hand must be over.
+    deadline: Cell<Option<Instant>>,
 }
+
+/// Bytes kept for heads between requests; a larger head is forgotten with its room.
+const USUAL_HEAD: usize = 4096;
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +63,15 @@ pub enum Expired {
     Head,
     /// It had nothing to say.
     Quiet,
+    /// Its request took longer than a request may.
+    Request,
 }
 
 impl Client {
-    pub fn new(socket: SocketAddr, patience: Patience) -> Rc<Self> {
+    pub fn new(stream: SharedStream, socket: SocketAddr, patience: Patience) -> Rc<Self> {
         let address = socket.ip().to_canonical().to_string();
         Rc::new(Self {
+            stream,
             socket,
             // An IP address is always a valid value; `unknown` is the header's own word for a sender without one.
             address: HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("unknown")),
@@ -69,6 +82,8 @@ impl Client {
             closing: Cell::new(false),
             draining: Cell::new(false),
             cut: Cell::new(false),
+            answered: Cell::new(false),
+            deadline: Cell::new(None),
         })
     }
 
@@ -82,14 +97,33 @@ impl Client {
             State::Head => {}
         }
         let mut head = self.head.borrow_mut();
-        if head.len() + bytes.len() <= self.patience.head_bytes {
-            head.extend_from_slice(bytes);
-        }
+        let room = self.patience.head_bytes.saturating_sub(head.len());
+        head.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// A request's head is complete.
     pub fn begin(&self) {
         self.state.set(State::Busy);
+        self.answered.set(false);
+    }
+
+    /// The request must be over by then.
+    pub fn set_deadline(&self, deadline: Instant) {
+        self.deadline.set(Some(deadline));
+    }
+
+    /// A response's head is ready to go out.
+    pub fn answer(&self) {
+        self.answered.set(true);
+    }
+
+    /// Returns once the client has left. hyper does not look while it waits for somebody to read the request's body,
+    /// so this does, now and then.
+    pub async fn left(&self) {
+        const LOOK_EVERY: Duration = Duration::from_millis(100);
+        while !self.stream.is_ended() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The head of the request being answered, as it came; empty where it is not known, because it was sent ahead
@@ -100,7 +134,10 @@ impl Client {
 
     /// The response has been handed over to its last byte, or given up.
     pub fn end(&self) {
-        self.head.borrow_mut().clear();
+        let mut head = self.head.borrow_mut();
+        head.clear();
+        head.shrink_to(USUAL_HEAD);
+        self.deadline.set(None);
         self.enter(State::Idle);
     }
 
@@ -131,23 +168,34 @@ impl Client {
         self.draining.get()
     }
 
-    pub fn is_busy(&self) -> bool {
-        self.state.get() == State::Busy
+    /// Whether a request is in hand whose response can still say that it is the last.
+    pub fn is_unanswered(&self) -> bool {
+        self.state.get() == State::Busy && !self.answered.get()
     }
 
-    /// Whether no request is being read or answered.
-    pub fn is_quiet(&self) -> bool {
-        matches!(self.state.get(), State::Silent | State::Idle)
+    /// Whether the request in hand has taken longer than it may.
+    pub fn is_overdue(&self) -> bool {
+        self.deadline
+            .get()
+            .is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// When patience ends, as things stand; never while a request is being answered.
+    /// Since when no request has been in hand or on its way; `None` while one is.
+    pub fn quiet_since(&self) -> Option<Instant> {
+        matches!(self.state.get(), State::Silent | State::Idle).then(|| self.since.get())
+    }
+
+    /// When patience ends, as things stand. Until a response's head is out, its request keeps its own deadline.
     pub fn deadline(&self) -> Option<(Instant, Expired)> {
         let since = self.since.get();
         match self.state.get() {
             State::Silent => Some((since + self.patience.header, Expired::Quiet)),
             State::Head => Some((since + self.patience.header, Expired::Head)),
             State::Idle => Some((since + self.patience.idle, Expired::Quiet)),
-            State::Busy => None,
+            State::Busy => {
+                let deadline = self.deadline.get().filter(|_| self.answered.get());
+                deadline.map(|deadline| (deadline, Expired::Request))
+            }
         }
     }
 
@@ -159,23 +207,39 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     const HEADER: Duration = Duration::from_secs(10);
     const IDLE: Duration = Duration::from_secs(600);
 
-    fn client() -> Rc<Client> {
-        let patience = Patience {
-            header: HEADER,
-            idle: IDLE,
-            head_bytes: 16,
-        };
-        Client::new(([127, 0, 0, 1], 1).into(), patience)
+    const PATIENCE: Patience = Patience {
+        header: HEADER,
+        idle: IDLE,
+        head_bytes: 16,
+    };
+
+    /// A client as seen from `socket`, and its other end.
+    async fn client_from(socket: &str) -> (Rc<Client>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap());
+        let (other, accepted) = tokio::join!(other, listener.accept());
+        let stream = SharedStream::new(accepted.unwrap().0);
+        (
+            Client::new(stream, socket.parse().unwrap(), PATIENCE),
+            other.unwrap(),
+        )
     }
 
-    #[test]
-    fn a_first_heads_time_runs_from_the_connections_first_moment() {
-        let client = client();
+    async fn client() -> Rc<Client> {
+        client_from("127.0.0.1:1").await.0
+    }
+
+    #[tokio::test]
+    async fn a_first_heads_time_runs_from_the_connections_first_moment() {
+        let client = client().await;
         let opened = client.since.get();
         assert_eq!(client.deadline(), Some((opened + HEADER, Expired::Quiet)));
         client.read(b"GET");
@@ -184,9 +248,9 @@ mod tests {
         assert_eq!(client.deadline(), None);
     }
 
-    #[test]
-    fn a_later_heads_time_runs_from_its_first_byte_and_idleness_from_the_last_end() {
-        let client = client();
+    #[tokio::test]
+    async fn a_later_heads_time_runs_from_its_first_byte_and_idleness_from_the_last_end() {
+        let client = client().await;
         client.begin();
         client.end();
         let (idle_until, expired) = client.deadline().unwrap();
@@ -200,9 +264,9 @@ mod tests {
         assert_eq!(client.deadline(), Some((begun + HEADER, Expired::Head)));
     }
 
-    #[test]
-    fn the_head_is_kept_until_its_request_ends_and_bodies_are_not() {
-        let client = client();
+    #[tokio::test]
+    async fn the_head_is_kept_until_its_request_ends_and_bodies_are_not() {
+        let client = client().await;
         client.read(b"GET / ");
         client.read(b"HTTP");
         client.begin();
@@ -212,18 +276,43 @@ mod tests {
         assert!(client.raw_head().is_empty());
     }
 
-    #[test]
-    fn what_would_pass_the_bound_is_not_kept() {
-        let client = client();
+    #[tokio::test]
+    async fn what_would_pass_the_bound_is_not_kept() {
+        let client = client().await;
         client.read(&[b'x'; 10]);
         client.read(&[b'y'; 10]);
-        assert_eq!(client.raw_head().len(), 10);
+        assert_eq!(&*client.raw_head(), b"xxxxxxxxxxyyyyyy");
     }
 
-    #[test]
-    fn an_ipv4_client_on_an_ipv6_socket_is_named_by_its_ipv4_address() {
-        let patience = client().patience;
-        let mapped = Client::new("[::ffff:10.1.2.3]:5".parse().unwrap(), patience);
+    #[tokio::test]
+    async fn an_ipv4_client_on_an_ipv6_socket_is_named_by_its_ipv4_address() {
+        let (mapped, _other) = client_from("[::ffff:10.1.2.3]:5").await;
         assert_eq!(mapped.address, "10.1.2.3");
+    }
+
+    #[tokio::test]
+    async fn a_request_has_its_deadline_from_the_responses_head_to_its_end() {
+        let client = client().await;
+        let over = Instant::now() + HEADER;
+        client.begin();
+        client.set_deadline(over);
+        assert_eq!(client.deadline(), None);
+        client.answer();
+        assert_eq!(client.deadline(), Some((over, Expired::Request)));
+        assert!(!client.is_overdue());
+        client.end();
+        client.begin();
+        client.answer();
+        assert_eq!(client.deadline(), None);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_with_its_bytes_unread() {
+        let (client, mut other) = client_from("127.0.0.1:1").await;
+        other.write_all(b"body").await.unwrap();
+        let mut left = Box::pin(client.left());
+        assert!(futures::poll!(&mut left).is_pending());
+        drop(other);
+        left.await;
     }
 }

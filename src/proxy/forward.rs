@@ -1,22 +1,23 @@
 //! One request's way to a pod: attempts until one brings a response, or none can.
 
-use std::pin::{Pin, pin};
+use std::io::ErrorKind;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::header::HeaderMap;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
 
 use super::answer::Failure;
 use super::attempt::Attempt;
 use super::body::{ResponseBody, Upstreamed};
+use super::choose::Chosen;
+use super::client::Client;
 use super::record::Record;
 use super::replay::{AttemptBody, Replay};
 use super::retry::{Failed, may_retry};
 use super::{Proxy, close_after, headers};
-use crate::endpoint::AppProtocol;
 use crate::error::Kind;
 use crate::pool::Upstream;
 use crate::pool::http1::{ConnectError, Http1, SendError};
@@ -39,6 +40,8 @@ struct Setback {
     unsent: bool,
     /// It says nothing about the pod.
     excused: bool,
+    /// The pod refused the connection.
+    refused: bool,
 }
 
 impl Proxy {
@@ -46,13 +49,21 @@ impl Proxy {
     pub(super) async fn forward(
         &self,
         mut outgoing: Outgoing,
+        client: &Client,
         record: &mut Record,
-        deadline: Option<Pin<Box<Sleep>>>,
     ) -> Result<Response<ResponseBody>, Failure> {
         let mut tried: Vec<Rc<Upstream<AttemptBody>>> = Vec::new();
         let mut retries = 0;
         loop {
-            let (upstream, trial) = self.choose(&tried).await?;
+            let Chosen {
+                upstream,
+                trial,
+                again,
+            } = self.choose(&tried, client, &outgoing.body).await?;
+            if again {
+                // Nobody is left who was not asked: from here on each attempt counts.
+                retries += 1;
+            }
             record.attempt(&upstream);
             let mut attempt = Attempt::start(
                 upstream.clone(),
@@ -62,36 +73,34 @@ impl Proxy {
                 Instant::now(),
             );
             let last = retries >= self.settings.retry.retries;
-            match self.attempt(&upstream, &mut outgoing, last).await {
+            let setback = match self.attempt(&upstream, &mut outgoing, last).await {
                 Ok((response, connection)) => {
                     attempt.answered();
                     record.answered(response.status());
-                    return Ok(respond(response, connection, attempt, deadline));
+                    return Ok(respond(response, connection, attempt));
                 }
-                Err(setback) => {
-                    attempt.failed(setback.failure.kind, setback.excused);
-                    let ended = upstream.ends_with(setback.failure.kind) && !setback.excused;
-                    if ended && outgoing.body.is_replayable() {
-                        // Costs no retry: there was nobody left to try. Happens once a pod.
-                        upstream.set_ended();
-                        continue;
-                    }
-                    let failed = Failed {
-                        kind: setback.failure.kind,
-                        unsent: setback.unsent,
-                        replayable: outgoing.body.is_replayable(),
-                    };
-                    if last
-                        || !may_retry(failed, outgoing.idempotent)
-                        || !self.afford_retry(setback.unsent)
-                    {
-                        record.received(outgoing.body.received());
-                        return Err(setback.failure);
-                    }
-                    retries += 1;
-                    tried.push(upstream);
-                }
+                Err(setback) => setback,
+            };
+            let kind = setback.failure.kind;
+            let heard = attempt.failed(kind, setback.excused);
+            if setback.refused && upstream.is_last_resort() && heard {
+                upstream.set_ended();
             }
+            let failed = Failed {
+                kind,
+                unsent: setback.unsent,
+                replayable: outgoing.body.is_replayable(),
+            };
+            if last || !may_retry(failed, outgoing.idempotent) || !self.afford_retry(setback.unsent)
+            {
+                record.received(outgoing.body.received());
+                return Err(setback.failure);
+            }
+            // A refusal takes no time and asks nothing of anybody: it is no reason to stop while others may answer.
+            if !setback.refused {
+                retries += 1;
+            }
+            tried.push(upstream);
         }
     }
 
@@ -116,7 +125,7 @@ impl Proxy {
         outgoing: &mut Outgoing,
         last: bool,
     ) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
-        if let AppProtocol::Unsupported(protocol) = &upstream.endpoint.protocol {
+        if let Some(protocol) = upstream.unsupported() {
             return Err(Setback {
                 failure: Failure::new(
                     Kind::BrokenProtocol,
@@ -127,6 +136,7 @@ impl Proxy {
                 ),
                 unsent: true,
                 excused: true,
+                refused: false,
             });
         }
         loop {
@@ -157,6 +167,7 @@ impl Proxy {
                         ),
                         unsent: false,
                         excused: false,
+                        refused: false,
                     });
                 }
             }
@@ -179,6 +190,7 @@ impl Proxy {
             .await;
         connected.map_err(|error| {
             let excused = matches!(error, ConnectError::Exhausted(_));
+            let refused = matches!(&error, ConnectError::Failed(error) if error.kind() == ErrorKind::ConnectionRefused);
             let (kind, why) = match error {
                 ConnectError::Timeout(after) => {
                     (Kind::ConnectTimeout, format!("no answer within {after:?}"))
@@ -196,6 +208,7 @@ impl Proxy {
                 ),
                 unsent: true,
                 excused,
+                refused,
             }
         })
     }
@@ -232,7 +245,6 @@ fn respond(
     response: Response<Incoming>,
     connection: Http1<AttemptBody>,
     attempt: Attempt,
-    deadline: Option<Pin<Box<Sleep>>>,
 ) -> Response<ResponseBody> {
     let (mut head, incoming) = response.into_parts();
     if let Some(seconds) = headers::keep_alive_timeout(&head.headers) {
@@ -247,7 +259,6 @@ fn respond(
         incoming,
         connection: Some(connection),
         attempt,
-        deadline,
     });
     let mut response = Response::from_parts(head, body);
     if unread {
@@ -304,6 +315,7 @@ fn checked(
         ),
         unsent: false,
         excused: false,
+        refused: false,
     })
 }
 
@@ -341,18 +353,20 @@ fn setback(
         failure: Failure::new(kind, reason),
         unsent,
         // A pod may close a kept connection whenever it likes.
-        excused: connection.is_reused(),
+        excused: kind == Kind::Reset && connection.is_reused(),
+        refused: false,
     }
 }
 
 /// How a pod is named to clients: never by its address.
-fn label<B>(upstream: &Upstream<B>) -> &str
+fn label<B>(upstream: &Upstream<B>) -> String
 where
     B: http_body::Body<Data = bytes::Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    upstream
-        .endpoint
+    let endpoint = upstream.endpoint();
+    endpoint
         .pod
-        .as_deref()
-        .unwrap_or("(without a name)")
+        .clone()
+        .unwrap_or_else(|| "(without a name)".to_owned())
 }

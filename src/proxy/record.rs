@@ -144,7 +144,7 @@ impl Drop for Record {
             let pod = self
                 .upstream
                 .as_ref()
-                .map(|upstream| upstream.endpoint.name());
+                .map(|upstream| upstream.endpoint().name());
             line.log.log(&Entry {
                 started: line.started,
                 client: line.client,

@@ -59,9 +59,10 @@ impl Connection {
             idle: settings.timeouts.client_idle,
             head_bytes: settings.limits.header_bytes,
         };
+        let stream = SharedStream::new(stream);
         Self {
-            stream: SharedStream::new(stream),
-            client: Client::new(peer, patience),
+            client: Client::new(stream.clone(), peer, patience),
+            stream,
             proxy,
             header_bytes: settings.limits.header_bytes,
             header_count: settings.limits.header_count,
@@ -128,6 +129,8 @@ impl Connection {
                 stream.write_now(answer::raw(Kind::HeaderTimeout, reason).as_bytes());
                 client.set_closing();
             }
+            // Its response has told how far it came; the client must not take it for whole.
+            Err(Ending::Expired(Expired::Request)) => client.set_cut(),
             Err(Ending::Drained) => {
                 client.set_draining();
                 let rest = last_request(stream, client, &mut watch, connection.as_mut());
@@ -154,23 +157,32 @@ enum Rest {
     Unfinished,
 }
 
-/// While draining: waits until a request is being answered, which is then the last, or until none has come for a
-/// while. A request that has begun to arrive is waited for: a shutdown before its head is complete would lose it.
+/// While draining: waits until a request is in hand whose response can say that it is the last, or until none has come
+/// for a while. A request that has begun to arrive is waited for: a shutdown before its head is complete would lose it.
 async fn last_request(
     stream: &SharedStream,
     client: &Client,
     watch: &mut Watch,
     mut connection: Pin<&mut impl Future>,
 ) -> Rest {
-    let mut patience = pin!(tokio::time::sleep(DRAIN_LINGER));
+    let begun = Instant::now();
+    let mut patience = pin!(tokio::time::sleep_until(begun + DRAIN_LINGER));
     poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() || watch.poll(cx).is_ready() {
             return Poll::Ready(Rest::Ended);
         }
+        if client.is_unanswered() {
+            return Poll::Ready(Rest::Unfinished);
+        }
+        let Some(quiet_since) = client.quiet_since() else {
+            return Poll::Pending;
+        };
+        let until = begun.max(quiet_since.into()) + DRAIN_LINGER;
+        if until != patience.deadline() {
+            patience.as_mut().reset(until);
+        }
         // Bytes that wait in the kernel will wake the connection; a close on them would be a reset.
-        let in_vain =
-            client.is_quiet() && patience.as_mut().poll(cx).is_ready() && !stream.has_bytes();
-        if client.is_busy() || in_vain {
+        if patience.as_mut().poll(cx).is_ready() && !stream.has_bytes() {
             return Poll::Ready(Rest::Unfinished);
         }
         Poll::Pending

@@ -226,3 +226,41 @@ async fn a_second_signal_ends_at_once() {
         assert!(since.elapsed() < Duration::from_secs(5));
     }
 }
+
+#[tokio::test]
+async fn the_request_after_a_response_that_was_under_way_is_served_too() {
+    let go = Arc::new(Semaphore::new(0));
+    let gate = go.clone();
+    let pod = Pod::scripted("a", move |mut session: Session| {
+        let gate = gate.clone();
+        async move {
+            session.request().await?;
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbo";
+            session.wire.send(head).await?;
+            gate.acquire().await.unwrap().forget();
+            session.wire.send("dy").await?;
+            while session.request().await?.is_some() {
+                session.answer().await?;
+            }
+            Ok(())
+        }
+    })
+    .await;
+    let mut sidecar = Sidecar::over([&pod]).start().await;
+    let mut client = sidecar.client().await;
+    client.send(get("/")).await;
+    // Its head says nothing of an end, so the client may well go on.
+    let head = client.head().await;
+    assert_eq!(head.field("connection"), None);
+    sidecar.signal(Signal::TERM);
+    until_nobody_listens(&sidecar).await;
+    go.add_permits(1);
+    assert_eq!(client.wire.exact(4).await.unwrap(), b"body");
+    let next = client.get("/").await;
+    assert_eq!(
+        (next.status(), next.field("connection")),
+        (200, Some("close"))
+    );
+    drop(client);
+    assert_eq!(sidecar.exit_code().await, Some(0));
+}

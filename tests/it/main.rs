@@ -38,6 +38,8 @@ mod kube_faults;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod pool;

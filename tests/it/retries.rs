@@ -325,3 +325,21 @@ async fn retries_are_counted() {
     let attempts = sidecar.metric("podrobin_attempts_total", &[]).await;
     assert_eq!(attempts, 3.0 + retries);
 }
+
+#[tokio::test]
+async fn refusals_do_not_use_up_the_retries_while_another_pod_may_answer() {
+    let gone = [
+        Pod::refusing("a"),
+        Pod::refusing("b"),
+        Pod::refusing("c"),
+        Pod::refusing("d"),
+    ];
+    let alive = Pod::start("alive").await;
+    let pods: Vec<&Pod> = gone.iter().chain([&alive]).collect();
+    let sidecar = Sidecar::over(pods).start().await;
+    let mut client = sidecar.client().await;
+    for _ in 0..10 {
+        assert_eq!(client.ask(post("/", b"once")).await.pod(), "alive");
+    }
+    assert_eq!(alive.count("POST"), 10);
+}

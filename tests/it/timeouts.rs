@@ -170,3 +170,33 @@ async fn a_request_has_an_end_whatever_keeps_it() {
         .until("the end of its connection", |record| record.open == 0)
         .await;
 }
+
+#[tokio::test]
+async fn a_request_has_an_end_even_if_its_client_does_not_read() {
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        session.request().await?;
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+        session.wire.send(head).await?;
+        let chunk = vec![b'x'; 1 << 20];
+        loop {
+            session.wire.send(&chunk).await?;
+        }
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .with("--request-timeout", "300ms")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    client.send(get("/")).await;
+    pod.until("the end of its connection", |record| {
+        record.connections == 1 && record.open == 0
+    })
+    .await;
+    assert_eq!(
+        sidecar
+            .metric("podrobin_requests_total", &["flag=\"UT\""])
+            .await,
+        1.0
+    );
+}

@@ -1,0 +1,42 @@
+//! Clients that leave before they are answered.
+
+use crate::support::client::post;
+use crate::support::{Pod, Sidecar, Slices, eventually};
+
+async fn until_held(sidecar: &Sidecar, count: f64) {
+    eventually("the held requests", async || {
+        let held = sidecar.metric("podrobin_requests_held", &[]).await;
+        (held == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_held_request_whose_client_has_left_never_reaches_a_pod() {
+    let slices = Slices::none();
+    let sidecar = Sidecar::watching(&slices).start().await;
+    let chunked = "POST /chunked HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    let mut clients = Vec::new();
+    for request in [
+        post("/small", b"body"),
+        // More than is read with the head: the rest waits in the socket, before the client's end.
+        post("/large", &[b'x'; 20_000]),
+        chunked.into(),
+    ] {
+        let mut client = sidecar.client().await;
+        client.send(request).await;
+        clients.push(client);
+    }
+    let mut staying = sidecar.client().await;
+    staying.send(post("/staying", &[b'x'; 20_000])).await;
+    until_held(&sidecar, 4.0).await;
+    drop(clients);
+    until_held(&sidecar, 1.0).await;
+
+    let pod = Pod::start("a").await;
+    slices.set([&pod]);
+    assert_eq!(staying.response().await.pod(), "a");
+    assert_eq!(pod.only_request().head.target(), "/staying");
+    let gone = ["class=\"4xx\"", "flag=\"DC\""];
+    assert_eq!(sidecar.metric("podrobin_requests_total", &gone).await, 3.0);
+}
