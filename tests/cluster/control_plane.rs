@@ -233,7 +233,7 @@ impl ControlPlane {
     }
 
     /// The API server's certificate with its authority's, made at its first start.
-    fn certificate(&self) -> PathBuf {
+    pub fn certificate(&self) -> PathBuf {
         self.file("api/apiserver.crt")
     }
 

@@ -14,6 +14,7 @@
 
 mod api_server;
 mod control_plane;
+mod in_pod;
 mod kubelet;
 mod load;
 mod manifests;

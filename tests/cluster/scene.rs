@@ -232,10 +232,16 @@ impl Scene {
 
     /// A token as a pod of that ServiceAccount gets it.
     pub async fn token(&self, account: &str) -> String {
+        let spec = json!({"audiences": [], "expirationSeconds": 3600});
+        self.token_of(account, spec).await
+    }
+
+    /// The token that a `TokenRequest` of this spec brings.
+    pub async fn token_of(&self, account: &str, spec: Value) -> String {
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
-            "spec": {"audiences": [], "expirationSeconds": 3600},
+            "spec": spec,
         });
         let issued: TokenRequest = self
             .api::<ServiceAccount>()

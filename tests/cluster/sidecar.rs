@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::load::Client;
-use crate::wait::{until, within};
+use crate::wait::{PATIENCE, until, until_within, within};
 
 /// A running sidecar. Dropped, it is killed.
 #[derive(Debug)]
@@ -65,13 +66,40 @@ impl Sidecar {
         let mut command = Command::new(env!("CARGO_BIN_EXE_podrobin"));
         command
             .arg("run")
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(arguments)
             .env_clear()
-            .envs(environment.iter().cloned())
+            .envs(environment.iter().cloned());
+        Self::launch(command).await
+    }
+
+    /// Starts it as in a pod: it sees `account` where a pod's credentials are, and knows the API server from the
+    /// environment alone.
+    pub async fn start_in_pod(account: &Path, server: SocketAddr, service: &str) -> Self {
+        // In a mount namespace of its own; `exec` keeps the process that is signalled and killed.
+        const IN_POD: &str = r#"
+            credentials=/var/run/secrets/kubernetes.io/serviceaccount
+            mount -t tmpfs tmpfs /var/run
+            mkdir -p "$credentials"
+            mount --bind "$0" "$credentials"
+            exec "$@""#;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-euc", IN_POD])
+            .arg(account)
+            .args([env!("CARGO_BIN_EXE_podrobin"), "run", "--service", service])
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("KUBERNETES_SERVICE_HOST", server.ip().to_string())
+            .env("KUBERNETES_SERVICE_PORT", server.port().to_string());
+        Self::launch(command).await
+    }
+
+    async fn launch(mut command: Command) -> Self {
+        command
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--log-format", "json"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
@@ -122,7 +150,17 @@ impl Sidecar {
 
     /// Waits until `/state` says of its only target what is wanted.
     pub async fn target(&self, what: &str, wanted: impl Fn(&Target) -> bool) -> Target {
-        until(what, async || {
+        self.target_within(PATIENCE, what, wanted).await
+    }
+
+    /// The same, of what takes its time.
+    pub async fn target_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        wanted: impl Fn(&Target) -> bool,
+    ) -> Target {
+        until_within(patience, what, async || {
             let target = self.state().await;
             if wanted(&target) {
                 Ok(target)

@@ -18,13 +18,22 @@ pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 /// Asks again and again, where another process offers no event to wait for.
 ///
 /// `probe` says with `Err` how things stand; the last one is in the message when patience ends.
-pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Result<T, String>) -> T {
+    until_within(PATIENCE, what, probe).await
+}
+
+/// The same with more patience, or less.
+pub async fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match probe().await {
             Ok(found) => return found,
             Err(standing) if Instant::now() > deadline => {
-                panic!("{what}: not so within {PATIENCE:?}; at last: {standing}")
+                panic!("{what}: not so within {patience:?}; at last: {standing}")
             }
             Err(_) => sleep(Duration::from_millis(20)).await,
         }

@@ -17,7 +17,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use podrobin::demo::api::Api;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::scene::LIMIT;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ type Script = Arc<dyn Fn(Ask, usize) -> Fault + Send + Sync>;
 pub struct Flaky {
     api: Api,
     script: Arc<Mutex<(Script, Vec<Ask>)>>,
-    seen: Arc<Mutex<Vec<(Ask, Instant)>>>,
+    seen: watch::Sender<Vec<(Ask, Instant)>>,
 }
 
 impl Flaky {
@@ -66,7 +70,7 @@ impl Flaky {
         Self {
             api,
             script: Arc::new(Mutex::new((Arc::new(script), Vec::new()))),
-            seen: Arc::default(),
+            seen: watch::Sender::default(),
         }
     }
 
@@ -76,13 +80,21 @@ impl Flaky {
 
     /// How often `ask` was asked for so far.
     pub fn count(&self, ask: Ask) -> usize {
-        let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|(seen, _)| *seen == ask).count()
+        count(&self.seen.borrow(), ask)
+    }
+
+    /// Waits until `ask` was asked for so often.
+    pub async fn asked(&self, ask: Ask, times: usize) {
+        let mut seen = self.seen.subscribe();
+        timeout(LIMIT, seen.wait_for(|seen| count(seen, ask) >= times))
+            .await
+            .unwrap_or_else(|_| panic!("{ask:?} was asked for {} times", self.count(ask)))
+            .unwrap();
     }
 
     /// The times between requests of a kind.
     pub fn gaps(&self, ask: Ask) -> Vec<Duration> {
-        let seen = self.seen.lock().unwrap();
+        let seen = self.seen.borrow();
         let times: Vec<Instant> = seen
             .iter()
             .filter(|(seen, _)| *seen == ask)
@@ -121,7 +133,8 @@ impl Flaky {
         } else {
             Ask::List
         };
-        self.seen.lock().unwrap().push((ask, Instant::now()));
+        self.seen
+            .send_modify(|seen| seen.push((ask, Instant::now())));
         let fault = {
             let mut script = self.script.lock().unwrap();
             let nth = script.1.iter().filter(|asked| **asked == ask).count();
@@ -160,6 +173,10 @@ impl Flaky {
         };
         Ok(Response::new(body))
     }
+}
+
+fn count(seen: &[(Ask, Instant)], ask: Ask) -> usize {
+    seen.iter().filter(|(seen, _)| *seen == ask).count()
 }
 
 fn never(error: Infallible) -> io::Error {

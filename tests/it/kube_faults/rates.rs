@@ -1,16 +1,35 @@
-//! How often a server that fails is asked, with the waits that the program has.
+//! How often a server that fails is asked, with the waits that the program has or ones in proportion to them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
+use podrobin::backoff::Backoff;
 use podrobin::discovery::Phase;
 use podrobin::kube_client::Tuning;
 use tokio::time::sleep;
 
 use super::flaky::{Ask, Fault};
-use super::scene::{Scene, forbidden, gone};
+use super::scene::{Scene, forbidden, gone, status};
 
 const WHILE: Duration = Duration::from_secs(5);
+
+/// Waits of which the least come to 0.2, 0.6, 1.4 and 3 s, the longest to twice that.
+fn brisk() -> Tuning {
+    let delays = Backoff::new(Duration::from_millis(200), Duration::from_secs(15), 2);
+    Tuning {
+        head: Duration::from_millis(100),
+        error_delays: delays.clone(),
+        short_watch_delays: delays,
+        ..Tuning::default()
+    }
+}
+
+/// How long a scene of [`brisk`] goes on.
+const BRISK_WHILE: Duration = Duration::from_secs(3);
+
+/// The requests that [`brisk`] allows for in that time. One at least has followed another.
+const BRISKLY: RangeInclusive<usize> = 2..=5;
 
 /// These only wait, so they wait together.
 #[tokio::test]
@@ -19,7 +38,75 @@ async fn servers_that_fail_are_asked_rarely() {
         a_watch_that_closes_at_once_costs_under_three_requests_in_five_seconds(),
         a_list_that_is_refused_is_asked_for_less_and_less_often(),
         a_version_that_is_always_too_old_is_listed_anew_less_and_less_often(),
+        a_version_that_is_always_gone_by_status_is_listed_anew_rarely(),
+        a_list_that_never_comes(|| Fault::NoHead, "no answer in 0.1 s"),
+        a_list_that_never_comes(|| overloaded(None), "overloaded (429)"),
+        a_list_that_never_comes(|| status(503, "shutting down"), "answers 503"),
+        a_watch_that_never_comes(|| Fault::NoHead, "no answer in 0.1 s"),
+        a_watch_that_never_comes(|| overloaded(None), "overloaded (429)"),
+        a_watch_that_never_comes(|| status(503, "shutting down"), "answers 503"),
+        a_server_that_asks_to_be_left_alone_is_asked_no_sooner_however_often_it_says_so(),
     );
+}
+
+/// As text, which is how the API server's filters answer before its handlers do.
+fn overloaded(retry_after: Option<&'static str>) -> Fault {
+    let text = "Too many requests, please try again later.\n".to_owned();
+    Fault::Status(429, "text/plain; charset=utf-8", text, retry_after)
+}
+
+fn assert_rarely(scene: &Scene, ask: Ask) {
+    let gaps = scene.flaky.gaps(ask);
+    assert!(BRISKLY.contains(&(gaps.len() + 1)), "{ask:?}: {gaps:?}");
+}
+
+/// A server that gives nothing at all.
+async fn a_list_that_never_comes(fault: impl Fn() -> Fault + Send + Sync + 'static, text: &str) {
+    let mut scene = Scene::with_two_pods(brisk(), move |_, _| fault()).await;
+    sleep(BRISK_WHILE).await;
+    assert_rarely(&scene, Ask::List);
+    assert!(scene.flaky.count(Ask::Service) <= *BRISKLY.end());
+    assert_eq!(scene.flaky.count(Ask::Watch), 0);
+    assert_eq!(scene.error(text).await.phase, Phase::Starting);
+    scene.nothing_new();
+}
+
+async fn a_watch_that_never_comes(fault: impl Fn() -> Fault + Send + Sync + 'static, text: &str) {
+    let mut scene = Scene::with_two_pods(brisk(), move |ask, _| match ask {
+        Ask::Watch => fault(),
+        _ => Fault::Pass,
+    })
+    .await;
+    sleep(BRISK_WHILE).await;
+    assert_rarely(&scene, Ask::Watch);
+    assert_eq!(scene.flaky.count(Ask::List), 1);
+    assert_eq!(scene.addresses().await, ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(scene.error(text).await.phase, Phase::Stale);
+    scene.nothing_new();
+}
+
+async fn a_version_that_is_always_gone_by_status_is_listed_anew_rarely() {
+    let mut scene = Scene::with_two_pods(brisk(), |ask, _| match ask {
+        Ask::Watch => status(410, "too old resource version"),
+        _ => Fault::Pass,
+    })
+    .await;
+    sleep(BRISK_WHILE).await;
+    assert_rarely(&scene, Ask::Watch);
+    assert_rarely(&scene, Ask::List);
+    assert_eq!(scene.addresses().await, ["10.0.0.1", "10.0.0.2"]);
+    scene.phase(Phase::Stale).await;
+    scene.nothing_new();
+}
+
+async fn a_server_that_asks_to_be_left_alone_is_asked_no_sooner_however_often_it_says_so() {
+    let mut scene = Scene::with_two_pods(super::scene::quick(), |_, _| overloaded(Some("1"))).await;
+    scene.flaky.asked(Ask::List, 4).await;
+    let gaps = scene.flaky.gaps(Ask::List);
+    let second = Duration::from_secs(1);
+    assert!(gaps.iter().all(|gap| *gap >= second), "{gaps:?}");
+    scene.error("overloaded (429)").await;
+    scene.nothing_new();
 }
 
 async fn a_watch_that_closes_at_once_costs_under_three_requests_in_five_seconds() {
@@ -73,13 +160,7 @@ async fn a_version_that_is_always_too_old_is_listed_anew_less_and_less_often() {
 #[tokio::test]
 async fn an_overloaded_server_is_left_alone_as_long_as_it_asks() {
     let mut scene = Scene::with_two_pods(super::scene::quick(), |ask, nth| match (ask, nth) {
-        // As text, which is how the API server's filters answer before its handlers do.
-        (Ask::List, 0) => Fault::Status(
-            429,
-            "text/plain; charset=utf-8",
-            "Too many requests, please try again later.\n".to_owned(),
-            Some("1"),
-        ),
+        (Ask::List, 0) => overloaded(Some("1")),
         _ => Fault::Pass,
     })
     .await;

@@ -1,19 +1,21 @@
 //! Rights and tokens that come and go, and an API server that does.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use podrobin::discovery::Phase;
 use podrobin::kube_client::Tuning;
 
 use super::flaky::{Ask, Fault, Flaky, closed_port};
-use super::scene::{Scene, forbidden, http, quick, service, slice, status};
+use super::scene::{LIMIT, Scene, forbidden, http, quick, service, slice, status};
 use podrobin::demo::api::Api;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Watches live for a second, so that a refusal shows soon: a running watch outlives its right.
 fn short_watches() -> Tuning {
@@ -48,7 +50,7 @@ async fn a_right_that_is_revoked_and_granted_again() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_and_is_renewed() {
+async fn a_token_that_is_refused_for_a_while() {
     refused_and_granted(|| status(401, "Unauthorized"), "(401)").await;
 }
 
@@ -110,9 +112,7 @@ async fn a_server_that_comes_up_late() {
 async fn a_running_watch_is_not_asked_for_its_right() {
     let mut scene = Scene::with_two_pods(quick(), |_, _| Fault::Pass).await;
     scene.until(&["10.0.0.1", "10.0.0.2"]).await;
-    while scene.flaky.count(Ask::Watch) == 0 {
-        tokio::task::yield_now().await;
-    }
+    scene.flaky.asked(Ask::Watch, 1).await;
     scene.flaky.play(|_, _| forbidden());
     scene
         .api
@@ -123,7 +123,7 @@ async fn a_running_watch_is_not_asked_for_its_right() {
 }
 
 /// The program's standard error until it says that its list is live; then the program is ended.
-fn log_until_live(server: SocketAddr) -> Vec<String> {
+async fn log_until_live(server: SocketAddr) -> Vec<String> {
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();
     let text = format!(
         "{{apiVersion: v1, kind: Config, current-context: it, users: [], \
@@ -137,21 +137,26 @@ fn log_until_live(server: SocketAddr) -> Vec<String> {
         .arg("--kubeconfig")
         .arg(kubeconfig.path())
         .stderr(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut lines = Vec::new();
-    for line in BufReader::new(program.stderr.take().unwrap()).lines() {
-        lines.push(line.unwrap());
-        if lines
-            .last()
-            .unwrap()
-            .contains("the list of endpoints is live")
-        {
-            break;
+    let mut stderr = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut lines: Vec<String> = Vec::new();
+    let live = async {
+        while let Some(line) = stderr.next_line().await.unwrap() {
+            lines.push(line);
+            if lines
+                .last()
+                .is_some_and(|line| line.contains("the list of endpoints is live"))
+            {
+                return true;
+            }
         }
-    }
-    program.kill().unwrap();
-    program.wait().unwrap();
+        false
+    };
+    let live = timeout(LIMIT, live).await;
+    assert_eq!(live, Ok(true), "{lines:#?}");
+    program.kill().await.unwrap();
     lines
 }
 
@@ -168,9 +173,7 @@ async fn a_trouble_is_logged_once_however_long_it_lasts() {
     let server = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(flaky.serve(listener));
-    let lines = tokio::task::spawn_blocking(move || log_until_live(server))
-        .await
-        .unwrap();
+    let lines = log_until_live(server).await;
     let refusals: Vec<&String> = lines.iter().filter(|line| line.contains("403")).collect();
     assert_eq!(refusals.len(), 1, "{lines:#?}");
     assert!(

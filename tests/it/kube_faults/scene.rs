@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::flaky::{Ask, Fault, Flaky};
 
 /// Longer than anything here takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 pub struct Scene {
     pub api: Api,

@@ -6,10 +6,10 @@ use podrobin::demo::api::Api;
 use podrobin::discovery::Phase;
 use podrobin::kube_client::Tuning;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::flaky::{Ask, Fault};
-use super::scene::{Scene, event, http, quick, service, slice, slice_where};
+use super::scene::{LIMIT, Scene, event, http, quick, service, slice, slice_where};
 
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
@@ -119,13 +119,15 @@ async fn watches_that_end_by_their_time_are_no_trouble() {
     let mut scene = Scene::with_two_pods(tuning, |_, _| Fault::Pass).await;
     assert_eq!(scene.addresses().await, ["10.0.0.1", "10.0.0.2"]);
     scene.phase(Phase::Live).await;
-    sleep(Duration::from_millis(2_500)).await;
+    scene.flaky.asked(Ask::Watch, 3).await;
     assert!(
         !scene.status.has_changed().unwrap(),
         "{:?}",
         scene.status.borrow()
     );
-    assert!((3..5).contains(&scene.flaky.count(Ask::Watch)));
+    let gaps = scene.flaky.gaps(Ask::Watch);
+    let own_time = Duration::from_millis(900);
+    assert!(gaps.iter().all(|gap| *gap >= own_time), "{gaps:?}");
     assert_eq!(scene.flaky.count(Ask::List), 1);
     scene
         .api
@@ -141,9 +143,13 @@ async fn bookmarks_keep_the_list_fresh_and_wake_nobody() {
     let mut scene = Scene::start(api, http(), quick(), |_, _| Fault::Pass).await;
     let first = scene.phase(Phase::Live).await.fresh.unwrap();
     scene.status.mark_unchanged();
-    while scene.status.borrow().fresh.unwrap() < first + Duration::from_millis(300) {
-        sleep(Duration::from_millis(20)).await;
-    }
+    // Nobody is woken, so there is nothing to wait for.
+    let fresher = async {
+        while scene.status.borrow().fresh.unwrap() < first + Duration::from_millis(300) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LIMIT, fresher).await.unwrap();
     assert!(!scene.status.has_changed().unwrap());
 }
 
