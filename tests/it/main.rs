@@ -4,6 +4,8 @@
 //! `cfg(test)` tells clippy that helpers too are test code.
 
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod balancing;
@@ -44,6 +46,8 @@ mod pool;
 #[cfg(test)]
 mod race;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod responses;
@@ -52,8 +56,12 @@ mod retries;
 #[cfg(test)]
 mod rollout;
 #[cfg(test)]
+mod selection;
+#[cfg(test)]
 mod streaming;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod targets;
 #[cfg(test)]
 mod timeouts;
