@@ -46,8 +46,6 @@ mod pool;
 #[cfg(test)]
 mod race;
 #[cfg(test)]
-mod refusals;
-#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod responses;
@@ -65,3 +63,5 @@ mod support;
 mod targets;
 #[cfg(test)]
 mod timeouts;
+#[cfg(test)]
+mod unreadable;

@@ -21,11 +21,19 @@ pub struct Cluster {
 impl Cluster {
     /// An API that holds nothing yet.
     pub async fn start() -> Self {
+        let api = Api::new();
+        Self::behind(api.clone(), |listener| api.serve(listener)).await
+    }
+
+    /// An API that `serve` answers for, as it pleases.
+    pub async fn behind<F>(api: Api, serve: impl FnOnce(TcpListener) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api::new();
         let cluster = Self {
-            serving: tokio::spawn(api.clone().serve(listener)),
+            serving: tokio::spawn(serve(listener)),
             directory: tempfile::tempdir().unwrap(),
             api,
         };

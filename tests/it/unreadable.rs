@@ -1,4 +1,4 @@
-//! Requests that are refused before they can be read: answered, counted, and no pod's doing.
+//! Requests that cannot be read, or not in time: answered, counted, and no pod's doing.
 
 use crate::support::{Pod, Sidecar, eventually, soon};
 
