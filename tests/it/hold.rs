@@ -52,6 +52,7 @@ async fn a_list_that_brings_a_pod_releases_what_is_held_at_once() {
     let cluster = Cluster::start().await;
     cluster.add_service("cart");
     let sidecar = Sidecar::of_services(&cluster, "shop/cart:http")
+        .on_one_worker()
         .start()
         .await;
     let mut delays = Vec::new();
@@ -70,7 +71,11 @@ async fn a_list_that_brings_a_pod_releases_what_is_held_at_once() {
         let delay = arrived.duration_since(published.into());
         delays.push(delay.unwrap_or_default());
         cluster.remove(&pod);
-        sidecar.until_listed(0).await;
+        // The worker closes it once it has heard that the pod is gone.
+        pod.until("its idle connection to be closed", |record| {
+            record.open == 0
+        })
+        .await;
     }
     delays.sort_unstable();
     let median = delays[delays.len() / 2];

@@ -55,8 +55,10 @@ async fn one_pod_without_a_hint_turns_hints_off() {
         .await;
     assert_eq!(answering(&sidecar).await, ["b"]);
     slices.set([Entry::from(&pods[0]), in_zone(&pods[1], "west")]);
-    sidecar.until_state(&pods[0], "ready").await;
-    assert_eq!(answering(&sidecar).await, ["a", "b"]);
+    eventually("both to get requests", async || {
+        (answering(&sidecar).await == ["a", "b"]).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

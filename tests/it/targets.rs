@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::client::get;
 use crate::support::slices::Entry;
-use crate::support::{Client, Cluster, Pod, Sidecar, eventually};
+use crate::support::{Client, Cluster, Pod, Sidecar};
 
 /// The name in `/state`, the pods listed there, and the pods that answered.
 async fn served(target: &Value) -> (String, Vec<String>, Vec<String>) {
@@ -38,7 +38,10 @@ async fn each_service_is_served_on_its_own_listener_by_its_own_pods() {
     cluster.add(Entry::of_service(&pay, "pay"));
 
     let services = "shop/cart:http,127.0.0.1:0=shop/pay:http";
-    let sidecar = Sidecar::of_services(&cluster, services).start().await;
+    let sidecar = Sidecar::of_services(&cluster, services)
+        .on_one_worker()
+        .start()
+        .await;
     let targets = sidecar.targets().await;
     assert_eq!(targets.len(), 2, "{targets:?}");
     assert_ne!(targets[0]["listen"], targets[1]["listen"]);
@@ -61,9 +64,9 @@ async fn each_service_is_served_on_its_own_listener_by_its_own_pods() {
     cluster.remove(Entry::of_service(&pay, "pay"));
     let held = targets[1]["listen"].as_str().unwrap().parse().unwrap();
     let mut held = Client::connect(held).await;
-    eventually("the Service to be empty", async || {
-        let targets = sidecar.targets().await;
-        targets[1]["endpoints"].as_array()?.is_empty().then_some(())
+    // The worker closes it once it has heard that the pod is gone.
+    pay.until("its idle connection to be closed", |record| {
+        record.open == 0
     })
     .await;
     held.send(get("/")).await;
