@@ -1,6 +1,6 @@
 //! What the process tells about itself, and to whom.
 
-use crate::support::client::{get, post};
+use crate::support::client::get;
 use crate::support::{Client, Pod, Sidecar, eventually, manners};
 
 #[tokio::test]
@@ -68,68 +68,4 @@ async fn requests_in_flight_are_counted_and_forgotten() {
         (sidecar.state_of(&pod).await["in_flight"] == 0).then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn the_access_log_has_a_line_for_each_request_and_no_query() {
-    let pod = Pod::start("a").await;
-    let sidecar = Sidecar::over([&pod])
-        .with("--access-log", "json")
-        .start()
-        .await;
-    let mut client = sidecar.client().await;
-    client
-        .ask(post("/cart/7?token=secret-in-query", b"hello"))
-        .await;
-    client
-        .ask("GET /private HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer secret-in-header\r\nCookie: secret-in-cookie\r\n\r\n")
-        .await;
-    client.ask("GET /refused HTTP/1.1\r\n\r\n").await;
-    let lines = sidecar
-        .log
-        .until("three requests", 3, |line| line["method"].is_string())
-        .await;
-    assert_eq!(lines.len(), 3, "{lines:?}");
-    assert_eq!(lines[0]["method"], "POST");
-    assert_eq!(lines[0]["path"], "/cart/7");
-    assert_eq!(lines[0]["status"], 200);
-    assert_eq!(lines[0]["flag"], "-");
-    assert_eq!(lines[0]["attempts"], 1);
-    assert_eq!(lines[2]["status"], 400);
-    assert_eq!(lines[2]["flag"], "DPE");
-    let all = sidecar.log.lines().join("\n");
-    assert!(!all.contains("secret"), "{all}");
-}
-
-#[tokio::test]
-async fn nothing_is_logged_per_request_unless_asked_for() {
-    let pod = Pod::start("a").await;
-    let sidecar = Sidecar::over([&pod]).start().await;
-    let before = sidecar.log.lines().len();
-    let mut client = sidecar.client().await;
-    for _ in 0..20 {
-        client.get("/").await;
-    }
-    let lines = sidecar.log.lines();
-    assert!(lines.len() < before + 5, "{lines:?}");
-}
-
-#[tokio::test]
-async fn a_client_that_left_is_told_from_one_that_was_answered() {
-    let pod = Pod::scripted("a", manners::never_answer).await;
-    let sidecar = Sidecar::over([&pod])
-        .with("--access-log", "json")
-        .start()
-        .await;
-    let mut client = sidecar.client().await;
-    client.send(get("/left")).await;
-    pod.until("the request", |record| record.heads.len() == 1)
-        .await;
-    drop(client);
-    let lines = sidecar
-        .log
-        .until("the request", 1, |line| line["path"] == "/left")
-        .await;
-    assert_eq!(lines[0]["status"], 499);
-    assert_eq!(lines[0]["flag"], "DC");
 }

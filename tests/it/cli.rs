@@ -1,24 +1,32 @@
 //! The command line, the environment and the log, as whoever starts the program meets them.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
-/// The program in an environment that holds nothing but `variables`.
+use crate::support::{Client, soon};
+
+/// The program in an environment that holds nothing but `variables`; killed when it is dropped.
 fn podrobin(args: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podrobin"));
     command
         .args(args)
         .env_clear()
         .envs(variables.iter().copied())
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command
 }
 
-fn finish(args: &[&str], variables: &[(&str, &str)]) -> Output {
-    podrobin(args, variables).output().expect("a program")
+/// Runs it to its end, which must come by itself.
+async fn finish(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let what = format!("the end of {args:?}");
+    soon(&what, podrobin(args, variables).output())
+        .await
+        .unwrap()
 }
 
 /// Asserts that it ended with `code` and one line on standard error; gives the line.
@@ -31,10 +39,10 @@ fn one_line(output: &Output, code: i32) -> String {
     text
 }
 
-/// A program that runs, ended when dropped.
+/// A program that runs, killed when it is dropped.
 struct Running {
-    child: Child,
-    log: BufReader<ChildStderr>,
+    _child: Child,
+    log: Lines<BufReader<ChildStderr>>,
 }
 
 /// Enough to start without a cluster, on ports of its own.
@@ -48,6 +56,17 @@ const ALONE: [&str; 7] = [
     "127.0.0.1:0",
 ];
 
+/// The same without a source, and with no line but the last.
+const ALONE_BUT_FOR_A_SOURCE: [&str; 7] = [
+    "run",
+    "--listen",
+    "127.0.0.1:0",
+    "--admin",
+    "127.0.0.1:0",
+    "--log-level",
+    "off",
+];
+
 impl Running {
     fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = podrobin(args, variables)
@@ -55,30 +74,23 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self { child, log }
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { _child: child, log }
     }
 
     /// Lines of the log up to the one in which `found` finds something.
-    fn log_until<T>(&mut self, found: impl Fn(&str) -> Option<T>) -> (Vec<String>, T) {
+    async fn log_until<T>(&mut self, found: impl Fn(&str) -> Option<T>) -> (Vec<String>, T) {
         let mut lines = Vec::new();
         loop {
-            let mut line = String::new();
-            self.log.read_line(&mut line).unwrap();
-            assert!(!line.is_empty(), "the log ended: {lines:#?}");
+            let what = format!("a line after {lines:#?}");
+            let line = soon(&what, self.log.next_line()).await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("the log ended: {lines:#?}"));
             let result = found(&line);
             lines.push(line);
             if let Some(result) = result {
                 return (lines, result);
             }
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -89,9 +101,9 @@ fn admin_address(line: &str) -> Option<String> {
     listening.then(|| line["address"].as_str().unwrap().to_owned())
 }
 
-#[test]
-fn without_arguments_it_explains_itself() {
-    let output = finish(&[], &[]);
+#[tokio::test]
+async fn without_arguments_it_explains_itself() {
+    let output = finish(&[], &[]).await;
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("Usage: podrobin <COMMAND>"), "{text}");
@@ -99,9 +111,9 @@ fn without_arguments_it_explains_itself() {
     assert!(text.contains("demo "), "{text}");
 }
 
-#[test]
-fn help_is_on_standard_output_and_groups_its_flags() {
-    let output = finish(&["run", "--help"], &[]);
+#[tokio::test]
+async fn help_is_on_standard_output_and_groups_its_flags() {
+    let output = finish(&["run", "--help"], &[]).await;
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
     for heading in [
@@ -117,8 +129,8 @@ fn help_is_on_standard_output_and_groups_its_flags() {
     }
 }
 
-#[test]
-fn usage_mistakes_are_one_line_and_exit_code_2() {
+#[tokio::test]
+async fn usage_mistakes_are_one_line_and_exit_code_2() {
     let cases: [(&[&str], &str); 9] = [
         (&["run"], "--service"),
         (&["run", "--servce", "shop/cart"], "--service"),
@@ -143,24 +155,24 @@ fn usage_mistakes_are_one_line_and_exit_code_2() {
         (&["walk"], "podrobin run"),
     ];
     for (args, word) in cases {
-        let line = one_line(&finish(args, &[]), 2);
+        let line = one_line(&finish(args, &[]).await, 2);
         assert!(line.contains(word), "{args:?}: {line}");
     }
 }
 
-#[test]
-fn a_mistake_in_the_environment_names_its_variable() {
-    let line = one_line(&finish(&["run"], &[("PODROBIN_LISTEN", "here")]), 2);
+#[tokio::test]
+async fn a_mistake_in_the_environment_names_its_variable() {
+    let line = one_line(&finish(&["run"], &[("PODROBIN_LISTEN", "here")]).await, 2);
     assert!(line.contains("PODROBIN_LISTEN"), "{line}");
     let services = [("PODROBIN_SERVICE", "shop/cart:http,shop/pay:http")];
-    let line = one_line(&finish(&["run"], &services), 2);
+    let line = one_line(&finish(&["run"], &services).await, 2);
     for word in ["PODROBIN_SERVICE", "shop/cart:http", "shop/pay:http"] {
         assert!(line.contains(word), "{line}");
     }
 }
 
-#[test]
-fn an_address_in_use_is_one_line_and_exit_code_1() {
+#[tokio::test]
+async fn an_address_in_use_is_one_line_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let args = [
@@ -174,29 +186,105 @@ fn an_address_in_use_is_one_line_and_exit_code_1() {
         "--admin",
         &address,
     ];
-    let line = one_line(&finish(&args, &[]), 1);
+    let line = one_line(&finish(&args, &[]).await, 1);
     assert!(line.contains("--admin"), "{line}");
     assert!(line.contains(&address), "{line}");
 }
 
-#[test]
-fn a_flag_wins_over_its_variable_and_that_over_the_default() {
+#[tokio::test]
+async fn a_source_that_cannot_be_used_is_one_line_and_exit_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing").display().to_string();
+    let broken = folder.path().join("broken");
+    std::fs::write(&broken, "{").unwrap();
+    let broken = broken.display().to_string();
+    let folder = folder.path().display().to_string();
+    let service = ["--service", "shop/cart:http"];
+    let kubeconfig = |path| [&service[..], &["--kubeconfig", path]].concat();
+    let slices = |path| vec!["--endpoint-slices", path];
+    let api = [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", "1"),
+    ];
+    // What the line must name: the flag with its value, what is wrong, and where that is not enough, the mend.
+    for (source, variables, words) in [
+        (
+            kubeconfig(&missing),
+            &[][..],
+            ["--kubeconfig", &missing, "No such file"],
+        ),
+        (
+            kubeconfig(&folder),
+            &[],
+            ["--kubeconfig", &folder, "Is a directory"],
+        ),
+        (
+            kubeconfig(&broken),
+            &[],
+            ["--kubeconfig", &broken, "line 1"],
+        ),
+        (
+            service.to_vec(),
+            &[],
+            [
+                "not in a pod",
+                "KUBERNETES_SERVICE_HOST",
+                "give --kubeconfig FILE",
+            ],
+        ),
+        (
+            service.to_vec(),
+            &api,
+            [
+                "no service account",
+                "automountServiceAccountToken",
+                "give --kubeconfig FILE",
+            ],
+        ),
+        (
+            slices(&missing),
+            &[],
+            ["--endpoint-slices", &missing, "No such file"],
+        ),
+        (
+            slices(&folder),
+            &[],
+            ["--endpoint-slices", &folder, "not a regular file"],
+        ),
+        (
+            slices(&broken),
+            &[],
+            ["--endpoint-slices", &broken, "neither YAML nor JSON"],
+        ),
+    ] {
+        let args = [&ALONE_BUT_FOR_A_SOURCE[..], &source].concat();
+        let line = one_line(&finish(&args, variables).await, 1);
+        for word in words {
+            assert!(line.contains(word), "{source:?}: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flag_wins_over_its_variable_and_that_over_the_default() {
     // Text by default.
     let mut running = Running::start(&ALONE, &[]);
-    running.log_until(|line| line.contains("listening").then_some(()));
+    running
+        .log_until(|line| line.contains("listening").then_some(()))
+        .await;
     // JSON by the environment.
     let json = [("PODROBIN_LOG_FORMAT", "json")];
     let mut running = Running::start(&ALONE, &json);
-    running.log_until(admin_address);
+    running.log_until(admin_address).await;
     // JSON by the flag, though the environment says text.
     let text = [("PODROBIN_LOG_FORMAT", "text")];
     let args = [&ALONE[..], &["--log-format", "json"]].concat();
     let mut running = Running::start(&args, &text);
-    running.log_until(admin_address);
+    running.log_until(admin_address).await;
 }
 
-#[test]
-fn settings_may_all_come_from_the_environment() {
+#[tokio::test]
+async fn settings_may_all_come_from_the_environment() {
     let variables = [
         ("PODROBIN_ENDPOINT", "127.0.0.1:9,127.0.0.1:10"),
         ("PODROBIN_LISTEN", "127.0.0.1:0"),
@@ -207,18 +295,13 @@ fn settings_may_all_come_from_the_environment() {
         ("PODROBIN_WORKERS", ""),
     ];
     let mut running = Running::start(&["run"], &variables);
-    let (_, address) = running.log_until(admin_address);
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let (_, address) = running.log_until(admin_address).await;
+    let mut client = Client::connect(address.parse().unwrap()).await;
+    assert_eq!(client.get("/livez").await.status(), 200);
 }
 
-#[test]
-fn a_variable_that_no_flag_knows_is_mentioned_without_its_value() {
+#[tokio::test]
+async fn a_variable_that_no_flag_knows_is_mentioned_without_its_value() {
     let variables = [
         ("PODROBIN_SERVCIE", "hunter2"),
         ("PODROBIN_SERVICE_HOST", "10.96.0.7"),
@@ -226,7 +309,7 @@ fn a_variable_that_no_flag_knows_is_mentioned_without_its_value() {
         ("PODROBIN_LOG_FORMAT", "json"),
     ];
     let mut running = Running::start(&ALONE, &variables);
-    let (lines, _) = running.log_until(admin_address);
+    let (lines, _) = running.log_until(admin_address).await;
     let warnings: Vec<Value> = lines
         .iter()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -237,11 +320,11 @@ fn a_variable_that_no_flag_knows_is_mentioned_without_its_value() {
     assert!(!lines.concat().contains("hunter2"));
 }
 
-#[test]
-fn each_json_line_has_a_time_a_level_and_a_message() {
+#[tokio::test]
+async fn each_json_line_has_a_time_a_level_and_a_message() {
     let args = [&ALONE[..], &["--log-format", "json"]].concat();
     let mut running = Running::start(&args, &[]);
-    let (lines, _) = running.log_until(admin_address);
+    let (lines, _) = running.log_until(admin_address).await;
     for line in lines {
         let line: Value = serde_json::from_str(&line).unwrap();
         let text = |field: &str| line[field].as_str().map(str::to_owned).unwrap_or_default();

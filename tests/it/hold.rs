@@ -1,17 +1,16 @@
 //! Requests that wait because there is no endpoint.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::support::client::{get, post};
-use crate::support::{Client, Pod, Sidecar, Slices, eventually, soon};
+use crate::support::pod::Session;
+use crate::support::{Cluster, Pod, Sidecar, Slices, soon};
 
-/// Gives a request time to be answered at once, which it must not be.
-async fn assert_unanswered(client: &mut Client) {
-    let answer = tokio::time::timeout(Duration::from_millis(200), client.wire.head());
-    if let Ok(head) = answer.await {
-        panic!("not held: {head:?}");
-    }
-}
+/// A poll every 100 ms would take half of that on average.
+const AT_ONCE: Duration = Duration::from_millis(25);
 
 #[tokio::test]
 async fn a_request_without_an_endpoint_waits_for_the_first_one() {
@@ -21,23 +20,66 @@ async fn a_request_without_an_endpoint_waits_for_the_first_one() {
     let mut writer = sidecar.client().await;
     reader.send(get("/")).await;
     writer.send(post("/", b"body")).await;
-    assert_unanswered(&mut reader).await;
-    assert_unanswered(&mut writer).await;
+    sidecar.until_held(2).await;
 
     let pod = Pod::start("a").await;
     slices.set([&pod]);
-    sidecar.until_listed(1).await;
-    let listed = Instant::now();
     assert_eq!(reader.response().await.pod(), "a");
     assert_eq!(writer.response().await.pod(), "a");
-    let took = listed.elapsed();
-    assert!(took < Duration::from_millis(500), "released after {took:?}");
+    sidecar.until_held(0).await;
     let record = pod.record();
     let posted = record
         .requests
         .iter()
         .find(|request| request.head.method() == "POST");
     assert_eq!(posted.unwrap().body, b"body");
+}
+
+#[tokio::test]
+async fn a_list_that_brings_a_pod_releases_what_is_held_at_once() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let pod = Pod::scripted("a", move |mut session: Session| {
+        let arrived = arrived.clone();
+        async move {
+            while session.request().await?.is_some() {
+                let _ = arrived.send(SystemTime::now());
+                session.answer().await?;
+            }
+            Ok(())
+        }
+    })
+    .await;
+    let cluster = Cluster::start().await;
+    cluster.add_service("cart");
+    let sidecar = Sidecar::of_services(&cluster, "shop/cart:http")
+        .on_one_worker()
+        .start()
+        .await;
+    let mut delays = Vec::new();
+    for round in 0..11 {
+        // Waits of all lengths, lest they end together with the turns of a poll.
+        let mut client = sidecar.client().await;
+        client.send(get("/")).await;
+        sidecar.until_held(1).await;
+        tokio::time::sleep(Duration::from_millis(9 * round)).await;
+        cluster.add(&pod);
+        assert_eq!(client.response().await.pod(), "a");
+        let arrived = arrivals.recv().await.unwrap();
+        let state = sidecar.state().await;
+        let published: Timestamp = state["published"].as_str().unwrap().parse().unwrap();
+        // Told in milliseconds, rounded: it may seem to lie behind the arrival.
+        let delay = arrived.duration_since(published.into());
+        delays.push(delay.unwrap_or_default());
+        cluster.remove(&pod);
+        // The worker closes it once it has heard that the pod is gone.
+        pod.until("its idle connection to be closed", |record| {
+            record.open == 0
+        })
+        .await;
+    }
+    delays.sort_unstable();
+    let median = delays[delays.len() / 2];
+    assert!(median < AT_ONCE, "from list to pod: {delays:?}");
 }
 
 #[tokio::test]
@@ -50,6 +92,7 @@ async fn a_crowd_that_waits_is_released_at_once_and_spread() {
         client.send(get("/")).await;
         clients.push(client);
     }
+    sidecar.until_held(100).await;
     let pods = [Pod::start("a").await, Pod::start("b").await];
     slices.set(&pods);
     let mut of_a = 0;
@@ -73,7 +116,7 @@ async fn a_service_scaled_to_zero_and_back_loses_nothing() {
     })
     .await;
     kept.send(get("/held")).await;
-    assert_unanswered(&mut kept).await;
+    sidecar.until_held(1).await;
     slices.set([&pod]);
     assert_eq!(kept.response().await.pod(), "a");
 }
@@ -115,7 +158,7 @@ async fn no_more_wait_than_allowed_and_a_client_that_leaves_makes_room() {
         .await;
     let mut first = sidecar.client().await;
     first.send(get("/")).await;
-    assert_unanswered(&mut first).await;
+    sidecar.until_held(1).await;
     let turned_away = sidecar.get("/").await;
     assert_eq!(
         (turned_away.status(), turned_away.flag()),
@@ -123,13 +166,10 @@ async fn no_more_wait_than_allowed_and_a_client_that_leaves_makes_room() {
     );
 
     drop(first);
-    let mut second = eventually("a place to wait in", async || {
-        let mut client = sidecar.client().await;
-        client.send(get("/")).await;
-        let answer = tokio::time::timeout(Duration::from_millis(200), client.response()).await;
-        answer.is_err().then_some(client)
-    })
-    .await;
+    sidecar.until_held(0).await;
+    let mut second = sidecar.client().await;
+    second.send(get("/")).await;
+    sidecar.until_held(1).await;
     let pod = Pod::start("a").await;
     slices.set([&pod]);
     assert_eq!(second.response().await.pod(), "a");

@@ -4,6 +4,8 @@
 //! `cfg(test)` tells clippy that helpers too are test code.
 
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod balancing;
@@ -54,8 +56,14 @@ mod retries;
 #[cfg(test)]
 mod rollout;
 #[cfg(test)]
+mod selection;
+#[cfg(test)]
 mod streaming;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod targets;
+#[cfg(test)]
 mod timeouts;
+#[cfg(test)]
+mod unreadable;

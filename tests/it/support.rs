@@ -1,6 +1,7 @@
 //! What the scenes are made of: pods, clients, the sidecar as a process, and waits that end.
 
 pub mod client;
+pub mod cluster;
 pub mod head;
 pub mod load;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod wire;
 pub mod within;
 
 pub use client::Client;
+pub use cluster::Cluster;
 pub use load::Load;
 pub use pod::Pod;
 pub use sidecar::Sidecar;

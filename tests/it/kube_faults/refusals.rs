@@ -1,21 +1,15 @@
 //! Rights and tokens that come and go, and an API server that does.
 
-use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use podrobin::discovery::Phase;
 use podrobin::kube_client::Tuning;
 
 use super::flaky::{Ask, Fault, Flaky, closed_port};
-use super::scene::{LIMIT, Scene, forbidden, http, quick, service, slice, status};
+use super::scene::{Scene, forbidden, http, quick, service, slice, status};
+use crate::support::{Cluster, Sidecar};
 use podrobin::demo::api::Api;
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
-use tokio::process::Command;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use serde_json::{Value, json};
 
 /// Watches live for a second, so that a refusal shows soon: a running watch outlives its right.
 fn short_watches() -> Tuning {
@@ -122,63 +116,26 @@ async fn a_running_watch_is_not_asked_for_its_right() {
     assert_eq!(scene.status.borrow().phase, Phase::Live);
 }
 
-/// The program's standard error until it says that its list is live; then the program is ended.
-async fn log_until_live(server: SocketAddr) -> Vec<String> {
-    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
-    let text = format!(
-        "{{apiVersion: v1, kind: Config, current-context: it, users: [], \
-         clusters: [{{name: it, cluster: {{server: 'http://{server}'}}}}], \
-         contexts: [{{name: it, context: {{cluster: it, user: ''}}}}]}}"
-    );
-    std::fs::write(kubeconfig.path(), text).unwrap();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_podrobin"))
-        .args(["run", "--service", "shop/cart:http"])
-        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .arg("--kubeconfig")
-        .arg(kubeconfig.path())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(program.stderr.take().unwrap()).lines();
-    let mut lines: Vec<String> = Vec::new();
-    let live = async {
-        while let Some(line) = stderr.next_line().await.unwrap() {
-            lines.push(line);
-            if lines
-                .last()
-                .is_some_and(|line| line.contains("the list of endpoints is live"))
-            {
-                return true;
-            }
-        }
-        false
-    };
-    let live = timeout(LIMIT, live).await;
-    assert_eq!(live, Ok(true), "{lines:#?}");
-    program.kill().await.unwrap();
-    lines
-}
-
 #[tokio::test]
 async fn a_trouble_is_logged_once_however_long_it_lasts() {
     let api = Api::new();
     api.apply_service(&service(&json!({}))).unwrap();
     api.apply_slice(&slice("cart-a", &["10.0.0.1"])).unwrap();
-    let flaky = Flaky::new(api, |ask, nth| match (ask, nth) {
+    let flaky = Flaky::new(api.clone(), |ask, nth| match (ask, nth) {
         (Ask::List, ..2) => forbidden(),
         _ => Fault::Pass,
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = listener.local_addr().unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(flaky.serve(listener));
-    let lines = log_until_live(server).await;
-    let refusals: Vec<&String> = lines.iter().filter(|line| line.contains("403")).collect();
-    assert_eq!(refusals.len(), 1, "{lines:#?}");
-    assert!(
-        refusals[0].contains("may not get,list,watch endpointslices"),
-        "{lines:#?}"
-    );
-    assert!(refusals[0].contains("shop/cart:http"), "{lines:#?}");
+    let cluster = Cluster::behind(api, |listener| flaky.serve(listener)).await;
+    let sidecar = Sidecar::of_services(&cluster, "shop/cart:http")
+        .start()
+        .await;
+    let live = |line: &Value| line.to_string().contains("the list of endpoints is live");
+    sidecar.log.until("the list is live", 1, live).await;
+    let refused = |line: &Value| line.to_string().contains("(403)");
+    let refusals = sidecar.log.matching(refused);
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    let said = refusals[0].to_string();
+    for word in ["may not get,list,watch endpointslices", "shop/cart:http"] {
+        assert!(said.contains(word), "{said}");
+    }
 }

@@ -11,21 +11,33 @@ use super::within::soon;
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     lines: Arc<watch::Sender<Vec<String>>>,
+    /// Streams that have not ended.
+    open: Arc<watch::Sender<usize>>,
 }
 
 impl Log {
     /// Collects a stream's lines on a thread of its own until it ends.
     pub fn collect(&self, stream: impl Read + Send + 'static) {
-        let lines = self.lines.clone();
+        let (lines, open) = (self.lines.clone(), self.open.clone());
+        open.send_modify(|open| *open += 1);
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 lines.send_modify(|lines| lines.push(line));
             }
+            open.send_modify(|open| *open -= 1);
         });
     }
 
     pub fn lines(&self) -> Vec<String> {
         self.lines.borrow().clone()
+    }
+
+    /// Every line there will ever be, once the process has ended.
+    pub async fn whole(&self) -> Vec<String> {
+        let mut open = self.open.subscribe();
+        let ended = open.wait_for(|open| *open == 0);
+        drop(soon("the end of the log", ended).await.unwrap());
+        self.lines()
     }
 
     /// The JSON lines for which `wanted` holds.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::head::Message;
 use super::log::{Log, field};
-use super::{Client, Pod, Slices, eventually};
+use super::{Client, Cluster, Pod, Slices, eventually};
 
 /// Killed when it is dropped. A failing test prints what it said.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Sidecar {
 #[derive(Debug)]
 pub struct Plan {
     args: Vec<String>,
+    variables: Vec<(String, String)>,
     workers: usize,
 }
 
@@ -41,6 +42,13 @@ impl Sidecar {
         Plan::run().with("--endpoint-slices", &slices.path().display().to_string())
     }
 
+    /// Over a cluster's Services, as `PODROBIN_SERVICE` names them.
+    pub fn of_services(cluster: &Cluster, services: &str) -> Plan {
+        Plan::run()
+            .with("--kubeconfig", &cluster.kubeconfig().display().to_string())
+            .with_variable("PODROBIN_SERVICE", services)
+    }
+
     pub async fn client(&self) -> Client {
         Client::connect(self.proxy).await
     }
@@ -54,11 +62,16 @@ impl Sidecar {
         Client::connect(self.admin).await.get(target).await
     }
 
-    /// The only target's part of `/state`.
-    pub async fn state(&self) -> Value {
+    /// Each target's part of `/state`.
+    pub async fn targets(&self) -> Vec<Value> {
         let answer = self.admin("/state").await;
         let state: Value = serde_json::from_slice(&answer.body).unwrap();
-        state["targets"][0].clone()
+        state["targets"].as_array().unwrap().clone()
+    }
+
+    /// The only target's part of `/state`.
+    pub async fn state(&self) -> Value {
+        self.targets().await.swap_remove(0)
     }
 
     /// What `/state` says of one pod; null where it is not on the list.
@@ -86,6 +99,15 @@ impl Sidecar {
         eventually(&format!("{count} endpoints in /state"), async || {
             let state = self.state().await;
             (state["endpoints"].as_array()?.len() == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many requests are held.
+    pub async fn until_held(&self, count: u32) {
+        eventually(&format!("{count} requests to be held"), async || {
+            let held = self.metric("podrobin_requests_held", &[]).await;
+            (held == f64::from(count)).then_some(())
         })
         .await;
     }
@@ -150,12 +172,18 @@ impl Plan {
     fn run() -> Self {
         Self {
             args: Vec::new(),
+            variables: Vec::new(),
             workers: 2,
         }
     }
 
     pub fn with(mut self, flag: &str, value: &str) -> Self {
         self.args.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -179,6 +207,7 @@ impl Plan {
     pub async fn start_unready(self) -> Sidecar {
         let mut child = Command::new(env!("CARGO_BIN_EXE_podrobin"))
             .env_clear()
+            .envs(self.variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
