@@ -267,6 +267,7 @@ impl Line {
             self.name.to_string(),
             self.target.policy,
             workers,
+            stats.clone(),
             metrics.clone(),
         );
         let (updates_in, updates) = mpsc::channel(UPDATE_QUEUE);

@@ -9,6 +9,8 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+use std::time::Instant;
+
 use crate::config::Policy;
 use crate::endpoint::Identity;
 
@@ -113,13 +115,17 @@ impl Picker {
     }
 
     fn pick_trial(&self, tried: impl Fn(usize) -> bool) -> Option<Pick> {
+        if self.trials.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
         self.trials
             .iter()
             .filter(|trial| !tried(trial.member))
             .find_map(|trial| {
                 Some(Pick {
                     member: trial.member,
-                    trial: Some(trial.pass()?),
+                    trial: Some(trial.pass(now)?),
                 })
             })
     }

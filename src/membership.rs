@@ -19,14 +19,16 @@ use crate::balance::{Balancer, Candidate};
 use crate::config::Policy;
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
-use crate::error::Kind;
 use crate::metrics::TargetMetrics;
-use crate::outlier::{Detector, Fact, Outcome, Peers, Verdict};
+use crate::outlier::{Detector, Fact, Peers, Verdict};
 use crate::snapshot::{Health, Member, Snapshot};
-use crate::stats::EndpointStats;
+use crate::stats::{Count, EndpointStats, TargetStats};
 
 /// Facts that workers may be ahead of membership.
 pub const FACT_QUEUE: usize = 1024;
+
+/// Facts that are weighed before the next snapshot, if so many wait: pods that fail together cost one.
+const FACT_BATCH: usize = 256;
 
 /// Everything membership reads from.
 #[derive(Debug)]
@@ -42,10 +44,14 @@ pub struct Membership {
     workers: usize,
     balancer: Balancer,
     detector: Detector,
+    /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
+    /// How many of them the list would give traffic to.
+    used: usize,
     /// Terminating endpoints whose containers have ended, which the list says later.
     ended: HashSet<Identity>,
     stats: HashMap<Identity, Arc<EndpointStats>>,
+    totals: Arc<TargetStats>,
     version: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
     metrics: Arc<TargetMetrics>,
@@ -57,6 +63,7 @@ impl Membership {
         target: String,
         policy: Policy,
         workers: usize,
+        totals: Arc<TargetStats>,
         metrics: Arc<TargetMetrics>,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let mut balancer = Balancer::new(policy);
@@ -72,8 +79,10 @@ impl Membership {
             balancer,
             detector: Detector::default(),
             endpoints: Vec::new(),
+            used: 0,
             ended: HashSet::new(),
             stats: HashMap::new(),
+            totals,
             version: 0,
             snapshots,
             metrics,
@@ -84,6 +93,7 @@ impl Membership {
     /// Runs until discovery has ended. `listed` is dropped once the first list has been applied.
     pub async fn run(mut self, mut inlets: Inlets, listed: impl Sized) {
         let mut listed = Some(listed);
+        let mut facts = Vec::with_capacity(FACT_BATCH);
         loop {
             let expiry = self.detector.next_expiry();
             tokio::select! {
@@ -93,7 +103,10 @@ impl Membership {
                     self.apply(update);
                     drop(listed.take());
                 }
-                Some(fact) = inlets.facts.recv() => self.observe(&fact, Instant::now()),
+                1.. = inlets.facts.recv_many(&mut facts, FACT_BATCH) => {
+                    self.observe(&facts, Instant::now());
+                    facts.clear();
+                }
                 () = sleep_until(expiry) => self.expire(Instant::now()),
             }
         }
@@ -131,7 +144,7 @@ impl Membership {
                 )
             })
             .collect();
-        self.retain_used();
+        self.retain_used(Instant::now());
         self.publish();
         self.metrics.updates.inc();
         self.metrics
@@ -173,29 +186,46 @@ impl Membership {
             "ended: it is terminating and refuses connections"
         );
         self.endpoints[index] = Arc::new(endpoint);
-        self.retain_used();
-        self.publish();
+        self.used -= 1;
     }
 
-    /// Takes in what a worker saw.
-    fn observe(&mut self, fact: &Fact, now: Instant) {
+    /// Takes in what workers saw, and publishes once if that changes anything.
+    fn observe(&mut self, facts: &[Fact], now: Instant) {
+        let ended = self.ended.len();
+        let mut changed = false;
+        for fact in facts {
+            changed |= self.weigh(fact, now);
+        }
+        if self.ended.len() > ended {
+            self.retain_used(now);
+        }
+        if changed {
+            self.publish();
+        }
+    }
+
+    /// Takes in one fact. True if it changes who gets traffic.
+    fn weigh(&mut self, fact: &Fact, now: Instant) -> bool {
         let identity = &fact.endpoint.identity;
-        let known = |endpoint: &Arc<Endpoint>| endpoint.is_used() && endpoint.identity == *identity;
-        let Some(index) = self.endpoints.iter().position(known) else {
-            return;
+        let Some(index) = self.position(identity) else {
+            return false;
         };
-        if fact.outcome == Outcome::Failed(Kind::ConnectFailed)
-            && self.endpoints[index].standing == Standing::Fallback
-        {
-            return self.end(index);
+        if !self.endpoints[index].is_used() {
+            return false;
+        }
+        if fact.refused && self.endpoints[index].standing == Standing::Fallback {
+            self.end(index);
+            return true;
         }
         let peers = self.peers(identity);
-        let changed = self.detector.observe(identity, fact.outcome, peers, now);
+        let changed = self
+            .detector
+            .observe(identity, fact.outcome, fact.started, peers, now);
         if let Some(stats) = self.stats.get(identity) {
             stats.set_suspect(self.detector.is_suspect(identity));
         }
         if !changed {
-            return;
+            return false;
         }
         let pod = fact.endpoint.name();
         match self.detector.verdict(identity) {
@@ -206,7 +236,7 @@ impl Membership {
             }
             _ => info!(target = self.target, pod, "back from ejection: it answered"),
         }
-        self.publish();
+        true
     }
 
     fn expire(&mut self, now: Instant) {
@@ -215,28 +245,31 @@ impl Membership {
         }
     }
 
-    fn retain_used(&mut self) {
-        let used: Vec<Identity> = self
-            .used()
-            .map(|endpoint| endpoint.identity.clone())
+    fn retain_used(&mut self, now: Instant) {
+        let used: HashSet<&Identity> = self
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.is_used())
+            .map(|endpoint| &endpoint.identity)
             .collect();
-        self.detector.retain(&used);
+        self.used = used.len();
+        self.detector.retain(&used, now);
     }
 
-    fn used(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.endpoints.iter().filter(|endpoint| endpoint.is_used())
+    fn position(&self, identity: &Identity) -> Option<usize> {
+        self.endpoints
+            .binary_search_by(|endpoint| endpoint.identity.cmp(identity))
+            .ok()
     }
 
+    /// All the target's answers but this endpoint's own. Endpoints that have gone count on, so that it only grows.
     fn peers(&self, identity: &Identity) -> Peers {
-        let answered = self
-            .used()
-            .filter(|endpoint| endpoint.identity != *identity)
-            .filter_map(|endpoint| self.stats.get(&endpoint.identity))
-            .map(|stats| stats.answered())
-            .sum();
+        // The sum is read first: an answer between the two reads then counts later rather than twice.
+        let all = self.totals.count(Count::Answered);
+        let own = self.stats.get(identity).map_or(0, |stats| stats.answered());
         Peers {
-            used: self.used().count(),
-            answered,
+            used: self.used,
+            answered: all.saturating_sub(own),
         }
     }
 

@@ -7,7 +7,7 @@
 //! ```
 //! Pure: the clock is handed in, and nothing is known of sockets. Membership owns the one [`Detector`] of a target.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,10 @@ use crate::error::{Flag, Kind};
 pub struct Fact {
     pub endpoint: Arc<Endpoint>,
     pub outcome: Outcome,
+    /// When the attempt began.
+    pub started: Instant,
+    /// The pod's host answered that nobody listens on the port (and not: the host could not be reached).
+    pub refused: bool,
 }
 
 /// How an attempt ended, as far as the pod's health is concerned.
@@ -39,7 +43,7 @@ pub const SILENCE: Duration = Duration::from_secs(1);
 pub const THRESHOLD: u32 = 5;
 
 const FIRST_EJECTION: Duration = Duration::from_secs(1);
-const LONGEST_EJECTION: Duration = Duration::from_secs(30);
+pub const LONGEST_EJECTION: Duration = Duration::from_secs(30);
 
 /// An endpoint that has stayed well for this long is ejected for [`FIRST_EJECTION`] again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
@@ -61,6 +65,8 @@ struct Track {
     /// Ejections that have not been forgiven.
     ejections: u32,
     returned: Option<Instant>,
+    /// When the last ejection ends or has ended: what began before decides nothing.
+    counts_from: Option<Instant>,
 }
 
 /// Whether an endpoint gets traffic.
@@ -108,11 +114,12 @@ impl Detector {
         })
     }
 
-    /// Takes in one outcome. True if a verdict changed.
+    /// Takes in how an attempt that began at `started` ended. True if a verdict changed.
     pub fn observe(
         &mut self,
         identity: &Identity,
         outcome: Outcome,
+        started: Instant,
         peers: Peers,
         now: Instant,
     ) -> bool {
@@ -120,17 +127,21 @@ impl Detector {
         let Some(track) = self.track(identity, outcome) else {
             return false;
         };
+        // Requests from before the ejection still end, during it and after.
+        if track.counts_from.is_some_and(|from| started < from) {
+            return false;
+        }
         match (&track.verdict, outcome) {
-            // Requests from before the ejection still end; they decide nothing.
             (Verdict::Ejected { .. }, _) => false,
             (Verdict::Trial { .. }, Outcome::Answered) => {
-                track.clear();
-                track.verdict = Verdict::Healthy;
-                track.returned = Some(now);
+                track.bring_back(now);
                 true
             }
             (Verdict::Healthy, Outcome::Answered) => {
                 track.clear();
+                if track.is_clean(now) {
+                    self.tracks.remove(identity);
+                }
                 false
             }
             (Verdict::Trial { .. }, outcome) => {
@@ -176,8 +187,9 @@ impl Detector {
 
     /// Forgets who is no longer used, and sets free whoever is one too many for the set that is left: never more than
     /// half of it is without traffic.
-    pub fn retain(&mut self, used: &[Identity]) {
-        self.tracks.retain(|identity, _| used.contains(identity));
+    pub fn retain(&mut self, used: &HashSet<&Identity>, now: Instant) {
+        self.tracks
+            .retain(|identity, track| used.contains(identity) && !track.is_clean(now));
         let mut held: Vec<(&Identity, &mut Track)> = self
             .tracks
             .iter_mut()
@@ -191,8 +203,8 @@ impl Detector {
             _ => (None, (*identity).clone()),
         });
         for (_, track) in held.into_iter().take(surplus) {
-            track.clear();
-            track.verdict = Verdict::Healthy;
+            track.bring_back(now);
+            track.counts_from = Some(now);
         }
     }
 
@@ -220,6 +232,24 @@ impl Track {
         self.gave_up = 0;
     }
 
+    fn bring_back(&mut self, now: Instant) {
+        self.clear();
+        self.verdict = Verdict::Healthy;
+        self.returned = Some(now);
+    }
+
+    /// Nothing is held against the endpoint, so it needs no track.
+    fn is_clean(&self, now: Instant) -> bool {
+        self.verdict == Verdict::Healthy
+            && self.hard + self.gave_up == 0
+            && (self.ejections == 0 || self.is_forgiven(now))
+    }
+
+    fn is_forgiven(&self, now: Instant) -> bool {
+        self.returned
+            .is_some_and(|returned| now.saturating_duration_since(returned) >= FORGIVEN_AFTER)
+    }
+
     fn count(&mut self, outcome: Outcome, peers: Peers) {
         match outcome {
             Outcome::Answered => {}
@@ -243,20 +273,17 @@ impl Track {
     }
 
     fn eject(&mut self, cause: Cause, now: Instant) {
-        let forgiven = self
-            .returned
-            .is_some_and(|returned| now.duration_since(returned) >= FORGIVEN_AFTER);
-        if forgiven {
+        if self.is_forgiven(now) {
             self.ejections = 0;
         }
         let time = FIRST_EJECTION
             .saturating_mul(1 << self.ejections.min(5))
             .min(LONGEST_EJECTION);
         self.ejections = self.ejections.saturating_add(1);
-        self.verdict = Verdict::Ejected {
-            until: now + time,
-            cause,
-        };
+        self.returned = None;
+        let until = now + time;
+        self.verdict = Verdict::Ejected { until, cause };
+        self.counts_from = Some(until);
         self.clear();
     }
 }

@@ -111,6 +111,7 @@ pub struct TargetShard {
     /// these only grow.
     finished: [[AtomicU64; FLAGS]; CLASSES],
     attempts: AtomicU64,
+    answered: AtomicU64,
     requests_started: AtomicU64,
     requests_ended: AtomicU64,
     held_started: AtomicU64,
@@ -145,6 +146,8 @@ pub enum Count {
     RequestEnded,
     /// A request sent to a pod, first or again.
     Attempt,
+    /// An attempt that brought a response's head.
+    Answered,
     HeldStarted,
     HeldEnded,
     Retry,
@@ -221,6 +224,7 @@ impl TargetShard {
             Count::RequestStarted => &self.requests_started,
             Count::RequestEnded => &self.requests_ended,
             Count::Attempt => &self.attempts,
+            Count::Answered => &self.answered,
             Count::HeldStarted => &self.held_started,
             Count::HeldEnded => &self.held_ended,
             Count::Retry => &self.retries,

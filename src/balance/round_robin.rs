@@ -65,10 +65,8 @@ impl Rotation {
     pub(super) fn next_picker(&mut self, candidates: &[&Candidate]) -> RoundRobin {
         let identities = candidates.iter().map(|candidate| &candidate.identity);
         if !self.identities.iter().eq(identities.clone()) {
-            if let Some(turn) = self.next_turn(candidates) {
-                // New ones: workers still on the last picker must not move these.
-                self.turns = Arc::new(Turns::starting_at(turn));
-            }
+            // New ones: workers still on the last picker must not move these, and its exchanges name other places.
+            self.turns = Arc::new(Turns::starting_at(self.next_turn(candidates)));
             self.identities = identities.cloned().collect();
         }
         RoundRobin {
@@ -80,16 +78,16 @@ impl Rotation {
         }
     }
 
-    /// The place in `candidates` of the endpoint whose turn it is, or of its successor if it has gone; `None` where
-    /// there was nobody before (the random start stays) or nobody is left.
-    fn next_turn(&self, candidates: &[&Candidate]) -> Option<usize> {
+    /// The place in `candidates` of the endpoint whose turn it is, or of its successor if it has gone. Where there was
+    /// nobody before, or nobody is left, the cursor stays (as the random start does).
+    fn next_turn(&self, candidates: &[&Candidate]) -> usize {
+        let cursor = self.turns.cursor.load(Relaxed);
         if self.identities.is_empty() || candidates.is_empty() {
-            return None;
+            return cursor;
         }
-        let turn = self.turns.cursor.load(Relaxed) % self.identities.len();
-        let next = &self.identities[turn];
+        let next = &self.identities[cursor % self.identities.len()];
         let place = candidates.partition_point(|candidate| candidate.identity < *next);
-        Some(place % candidates.len())
+        place % candidates.len()
     }
 }
 
@@ -108,10 +106,10 @@ impl RoundRobin {
         if self.turns.exchanged.load(Relaxed) == 0 && !tried(member) {
             return Some(member);
         }
-        let place = self
+        let chosen = self
             .turns
             .exchange(place, len, |place| tried(self.members[place]));
-        Some(self.members[place])
+        Some(self.members.get(chosen).copied().unwrap_or(member))
     }
 }
 

@@ -1,92 +1,171 @@
 //! Trials: an ejected pod whose time has passed gets one request at a time, and the outcome decides.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::Candidate;
 use crate::endpoint::Identity;
+use crate::outlier::LONGEST_EJECTION;
 
 /// Nobody is trying the pod.
-const FREE: u8 = 0;
-/// A request is.
-const HELD: u8 = 1;
-/// One has, and membership was told.
-const DECIDED: u8 = 2;
+const FREE: u64 = 0;
+/// Somebody has, and membership was told. In between: a request is, since that many milliseconds.
+const DECIDED: u64 = u64::MAX;
+
+/// How long a request keeps the others from trying. One that has no answer after that may be a long poll, or have a
+/// client more patient than the pod deserves, and the pod may be well. Not less than the longest ejection: so a pod
+/// that takes requests and answers none costs no more of them than one that is ejected again each time, and a pod
+/// that is well is kept out no longer than an ejection might.
+const HELD_FOR: Duration = LONGEST_EJECTION;
 
 /// A pod on trial, as a picker knows it.
 #[derive(Debug)]
 pub(super) struct Trial {
     pub(super) member: usize,
-    pass: Arc<AtomicU8>,
+    pass: Arc<Pass>,
 }
 
 /// The right to try a pod that was ejected. Dropped without a verdict, the next request gets it.
 #[derive(Debug)]
 pub struct TrialPass {
-    pass: Arc<AtomicU8>,
+    pass: Arc<Pass>,
+    /// What the pass says while this request is the one that holds it.
+    held: u64,
+}
+
+#[derive(Debug)]
+struct Pass {
+    made: Instant,
+    state: AtomicU64,
 }
 
 /// The passes of the last picker, so that an update while one is held does not make a second one.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
-    last: Vec<(Identity, Arc<AtomicU8>)>,
+    last: HashMap<Identity, Arc<Pass>>,
 }
 
 impl Trials {
     pub(super) fn next_picker(&mut self, candidates: &[&Candidate]) -> Box<[Trial]> {
-        let passes: Vec<_> = candidates
+        let mut last = std::mem::take(&mut self.last);
+        candidates
             .iter()
-            .map(|candidate| (candidate.identity.clone(), self.pass(&candidate.identity)))
-            .collect();
-        let trials = candidates
-            .iter()
-            .zip(&passes)
-            .map(|(candidate, (_, pass))| Trial {
-                member: candidate.member,
-                pass: pass.clone(),
+            .map(|candidate| {
+                let identity = candidate.identity.clone();
+                let pass = kept(last.remove(&identity));
+                self.last.insert(identity, pass.clone());
+                Trial {
+                    member: candidate.member,
+                    pass,
+                }
             })
-            .collect();
-        self.last = passes;
-        trials
-    }
-
-    /// A pass that was decided is not carried over: membership has taken the pod off trial since, or put it on a new
-    /// one.
-    fn pass(&self, identity: &Identity) -> Arc<AtomicU8> {
-        self.last
-            .iter()
-            .find(|(known, pass)| known == identity && pass.load(Relaxed) != DECIDED)
-            .map(|(_, pass)| pass.clone())
-            .unwrap_or_default()
+            .collect()
     }
 }
 
+/// A pass that was decided is not carried over: membership has taken the pod off trial since, or put it on a new one.
+fn kept(pass: Option<Arc<Pass>>) -> Arc<Pass> {
+    pass.filter(|pass| pass.state.load(Relaxed) != DECIDED)
+        .unwrap_or_default()
+}
+
 impl Trial {
-    /// The pass, unless a request holds it.
-    pub(super) fn pass(&self) -> Option<TrialPass> {
+    /// The pass, unless a request has held it for less than [`HELD_FOR`].
+    pub(super) fn pass(&self, now: Instant) -> Option<TrialPass> {
+        let since = self.pass.since(now);
         // Looked at first: a failed exchange takes the line away from the other workers.
-        if self.pass.load(Relaxed) != FREE {
+        let state = self.pass.state.load(Relaxed);
+        let held_for = Duration::from_millis(since.saturating_sub(state));
+        if state == DECIDED || (state != FREE && held_for < HELD_FOR) {
             return None;
         }
         self.pass
-            .compare_exchange(FREE, HELD, Relaxed, Relaxed)
+            .state
+            .compare_exchange(state, since, Relaxed, Relaxed)
             .is_ok()
             .then(|| TrialPass {
                 pass: self.pass.clone(),
+                held: since,
             })
+    }
+}
+
+impl Pass {
+    /// What it says if it is held from `now` on: neither [`FREE`] nor [`DECIDED`].
+    fn since(&self, now: Instant) -> u64 {
+        let millis = now.saturating_duration_since(self.made).as_millis();
+        u64::try_from(millis)
+            .unwrap_or(u64::MAX)
+            .clamp(1, u64::MAX - 1)
+    }
+}
+
+impl Default for Pass {
+    fn default() -> Self {
+        Self {
+            made: Instant::now(),
+            state: AtomicU64::new(FREE),
+        }
     }
 }
 
 impl TrialPass {
     /// The outcome was handed to membership; nobody else needs to try until it has made up its mind.
     pub fn decided(self) {
-        self.pass.store(DECIDED, Relaxed);
+        self.pass.state.store(DECIDED, Relaxed);
     }
 }
 
 impl Drop for TrialPass {
     fn drop(&mut self) {
-        // Fails where it was decided, which stays.
-        let _ = self.pass.compare_exchange(HELD, FREE, Relaxed, Relaxed);
+        // Fails where it was decided, or is another request's by now, which stays.
+        let _ = self
+            .pass
+            .state
+            .compare_exchange(self.held, FREE, Relaxed, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_held_for_as_long_as_the_longest_ejection_goes_to_another_request() {
+        let pass = Arc::new(Pass::default());
+        let start = pass.made;
+        let trial = Trial { member: 0, pass };
+        let patient = trial.pass(start).unwrap();
+        assert!(
+            trial
+                .pass(start + HELD_FOR - Duration::from_secs(1))
+                .is_none()
+        );
+
+        let later = start + HELD_FOR + Duration::from_secs(1);
+        let second = trial.pass(later).unwrap();
+        assert!(trial.pass(later).is_none());
+        // The first one has nothing to give back any more.
+        drop(patient);
+        assert!(trial.pass(later).is_none());
+        drop(second);
+        let third = trial.pass(later).unwrap();
+        third.decided();
+        assert!(trial.pass(later + 2 * HELD_FOR).is_none());
+    }
+
+    #[test]
+    fn whoever_held_it_too_long_may_still_decide() {
+        let pass = Arc::new(Pass::default());
+        let start = pass.made;
+        let trial = Trial { member: 0, pass };
+        let patient = trial.pass(start).unwrap();
+        let later = start + HELD_FOR + Duration::from_secs(1);
+        let second = trial.pass(later).unwrap();
+        patient.decided();
+        drop(second);
+        assert!(trial.pass(later).is_none());
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::endpoint::AppProtocol;
-use crate::outlier::THRESHOLD;
+use crate::error::Kind;
+use crate::outlier::{Outcome, THRESHOLD};
 
 fn endpoint(n: u8, uid: &str, standing: Standing) -> Endpoint {
     Endpoint {
@@ -26,17 +27,25 @@ fn ready(numbers: &[u8]) -> Vec<Endpoint> {
 struct Scene {
     membership: Membership,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    totals: Arc<TargetStats>,
     metrics: Arc<TargetMetrics>,
 }
 
 impl Scene {
     fn of(endpoints: Vec<Endpoint>) -> Self {
+        let totals = Arc::new(TargetStats::new(2));
         let metrics = Arc::new(TargetMetrics::default());
-        let (membership, snapshots) =
-            Membership::new("test".to_owned(), Policy::RoundRobin, 2, metrics.clone());
+        let (membership, snapshots) = Membership::new(
+            "test".to_owned(),
+            Policy::RoundRobin,
+            2,
+            totals.clone(),
+            metrics.clone(),
+        );
         let mut scene = Self {
             membership,
             snapshots,
+            totals,
             metrics,
         };
         scene.list(endpoints);
@@ -55,13 +64,34 @@ impl Scene {
         self.snapshots.borrow().clone()
     }
 
-    fn fail(&mut self, member: usize, times: u32, now: Instant) {
-        let fact = Fact {
+    fn fact(&self, member: usize, outcome: Outcome, started: Instant) -> Fact {
+        Fact {
             endpoint: self.now().members[member].endpoint.clone(),
-            outcome: Outcome::Failed(Kind::ConnectFailed),
-        };
+            outcome,
+            started,
+            refused: false,
+        }
+    }
+
+    fn fail(&mut self, member: usize, times: u32, now: Instant) {
+        let fact = self.fact(member, Outcome::Failed(Kind::ConnectFailed), now);
         for _ in 0..times {
-            self.membership.observe(&fact, now);
+            self.membership.observe(std::slice::from_ref(&fact), now);
+        }
+    }
+
+    fn refuse(&mut self, member: usize, now: Instant) {
+        let fact = Fact {
+            refused: true,
+            ..self.fact(member, Outcome::Failed(Kind::ConnectFailed), now)
+        };
+        self.membership.observe(&[fact], now);
+    }
+
+    fn answer(&self, member: usize, times: u32) {
+        for _ in 0..times {
+            self.now().members[member].stats.shard(0).answer();
+            self.totals.shard(0).add(Count::Answered);
         }
     }
 
@@ -98,12 +128,12 @@ fn a_list_replaces_the_one_before_and_only_used_endpoints_get_picks() {
 fn a_terminating_pod_that_refuses_has_ended_whatever_the_list_still_says() {
     let fallback = |n| endpoint(n, "first", Standing::Fallback);
     let mut scene = Scene::of(vec![fallback(1), fallback(2)]);
-    scene.fail(0, 1, Instant::now());
+    scene.refuse(0, Instant::now());
     assert_eq!(scene.picked(), [1]);
     assert_eq!(scene.now().members[0].state(), "terminating");
 
     // All of them may go, unlike ready pods: nothing is left to wait for there.
-    scene.fail(1, 1, Instant::now());
+    scene.refuse(1, Instant::now());
     assert!(scene.now().picker.is_empty());
     scene.list(vec![fallback(1), fallback(2), fallback(3)]);
     assert_eq!(scene.picked(), [2]);
@@ -111,6 +141,66 @@ fn a_terminating_pod_that_refuses_has_ended_whatever_the_list_still_says() {
     // Another pod on its address starts clean.
     scene.list(vec![endpoint(1, "second", Standing::Fallback), fallback(2)]);
     assert_eq!(scene.picked(), [0]);
+}
+
+#[test]
+fn a_terminating_pod_that_cannot_be_reached_has_not_ended() {
+    let mut scene = Scene::of(vec![endpoint(1, "first", Standing::Fallback)]);
+    scene.fail(0, THRESHOLD, Instant::now());
+    assert_eq!(scene.picked(), [0]);
+    assert_eq!(scene.now().members[0].state(), "fallback");
+}
+
+#[test]
+fn pods_that_fail_together_leave_with_one_snapshot() {
+    let now = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2, 3, 4]));
+    let version = scene.now().version;
+    let facts: Vec<Fact> = [0, 2, 3]
+        .repeat(THRESHOLD as usize)
+        .into_iter()
+        .map(|member| scene.fact(member, Outcome::Failed(Kind::Reset), now))
+        .collect();
+    scene.membership.observe(&facts, now);
+    assert_eq!(scene.now().version, version + 1);
+    // No more than half of them.
+    assert_eq!(scene.picked(), [1, 3]);
+}
+
+#[test]
+fn terminating_pods_that_refuse_together_leave_with_one_snapshot() {
+    let now = Instant::now();
+    let fallback = |n| endpoint(n, "first", Standing::Fallback);
+    let mut scene = Scene::of(vec![fallback(1), fallback(2), fallback(3)]);
+    scene.fail(2, THRESHOLD, now);
+    assert_eq!(scene.now().members[2].state(), "ejected");
+    let version = scene.now().version;
+    let facts = [0, 1].map(|member| Fact {
+        refused: true,
+        ..scene.fact(member, Outcome::Failed(Kind::ConnectFailed), now)
+    });
+    scene.membership.observe(&facts, now);
+    assert_eq!(scene.now().version, version + 1);
+    // The one that is left is taken back.
+    assert_eq!(scene.picked(), [2]);
+}
+
+#[test]
+fn a_silent_pod_is_judged_by_the_answers_of_pods_that_have_gone_since_too() {
+    let now = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2, 3]));
+    scene.answer(1, 1000);
+    let silent = scene.fact(0, Outcome::GaveUp, now);
+    scene.membership.observe(&vec![silent.clone(); 4], now);
+    scene.answer(0, 100);
+    scene.answer(2, 9);
+    // With 1000 answers of its own, before the silence.
+    scene.list(ready(&[1, 3, 4]));
+    scene.membership.observe(std::slice::from_ref(&silent), now);
+    assert_eq!(scene.picked(), [0, 1, 2]);
+    scene.answer(1, 1);
+    scene.membership.observe(&[silent], now);
+    assert_eq!(scene.picked(), [1, 2]);
 }
 
 #[test]
@@ -160,11 +250,12 @@ fn after_its_time_one_request_at_a_time_tries_it_and_its_outcome_decides() {
     for _ in 0..6 {
         assert_ne!(snapshot.picker.pick(|_| false).unwrap().member, 1);
     }
-    let answered = Fact {
-        endpoint: snapshot.members[1].endpoint.clone(),
-        outcome: Outcome::Answered,
-    };
-    scene.membership.observe(&answered, now);
+    let answered = scene.fact(
+        1,
+        Outcome::Answered,
+        now + std::time::Duration::from_secs(1),
+    );
+    scene.membership.observe(&[answered], now);
     assert_eq!(scene.now().members[1].state(), "ready");
     assert!(!scene.now().members[1].stats.suspect());
     assert_eq!(scene.picked(), [0, 1, 2]);
@@ -181,13 +272,13 @@ fn facts_about_who_has_gone_or_is_not_used_change_nothing() {
     let version = scene.now().version;
     for endpoint in [gone, scene.now().members[1].endpoint.clone()] {
         for _ in 0..2 * THRESHOLD {
-            scene.membership.observe(
-                &Fact {
-                    endpoint: endpoint.clone(),
-                    outcome: Outcome::Failed(Kind::Reset),
-                },
-                Instant::now(),
-            );
+            let fact = Fact {
+                endpoint: endpoint.clone(),
+                outcome: Outcome::Failed(Kind::Reset),
+                started: Instant::now(),
+                refused: false,
+            };
+            scene.membership.observe(&[fact], Instant::now());
         }
     }
     assert_eq!(scene.now().version, version);
@@ -208,8 +299,13 @@ fn a_set_that_shrinks_takes_an_ejected_pod_back_rather_than_lose_more_than_half(
 async fn the_gate_of_the_first_list_opens_with_an_empty_list_too() {
     let readiness = crate::readiness::Readiness::default();
     let gate = readiness.gate("first list");
-    let (membership, mut snapshots) =
-        Membership::new("test".to_owned(), Policy::RoundRobin, 1, Arc::default());
+    let (membership, mut snapshots) = Membership::new(
+        "test".to_owned(),
+        Policy::RoundRobin,
+        1,
+        Arc::new(TargetStats::new(1)),
+        Arc::default(),
+    );
     let (updates_in, updates) = mpsc::channel(1);
     let (_facts_in, facts) = mpsc::channel(1);
     let running = tokio::spawn(membership.run(Inlets { updates, facts }, gate));

@@ -21,7 +21,7 @@ fn after(start: Instant, seconds: u64) -> Instant {
 /// Observes until the endpoint is ejected, and returns until when.
 fn eject(detector: &mut Detector, n: u8, now: Instant) -> Instant {
     for _ in 0..THRESHOLD {
-        detector.observe(&id(n), REFUSED, peers(4, 0), now);
+        detector.observe(&id(n), REFUSED, now, peers(4, 0), now);
     }
     match detector.verdict(&id(n)) {
         Verdict::Ejected { until, .. } => until,
@@ -34,15 +34,15 @@ fn five_failures_in_a_row_eject_and_an_answer_between_starts_anew() {
     let now = Instant::now();
     let mut detector = Detector::default();
     for _ in 0..4 {
-        assert!(!detector.observe(&id(1), REFUSED, peers(3, 0), now));
+        assert!(!detector.observe(&id(1), REFUSED, now, peers(3, 0), now));
     }
     assert!(detector.is_suspect(&id(1)));
-    detector.observe(&id(1), Outcome::Answered, peers(3, 0), now);
+    detector.observe(&id(1), Outcome::Answered, now, peers(3, 0), now);
     assert!(!detector.is_suspect(&id(1)));
     for _ in 0..4 {
-        assert!(!detector.observe(&id(1), REFUSED, peers(3, 0), now));
+        assert!(!detector.observe(&id(1), REFUSED, now, peers(3, 0), now));
     }
-    assert!(detector.observe(&id(1), REFUSED, peers(3, 0), now));
+    assert!(detector.observe(&id(1), REFUSED, now, peers(3, 0), now));
     assert_eq!(
         detector.verdict(&id(1)),
         Verdict::Ejected {
@@ -61,7 +61,7 @@ fn the_first_answer_after_the_time_brings_it_back() {
     assert!(!detector.expire(until - Duration::from_millis(1)));
     assert!(detector.expire(until));
     assert!(matches!(detector.verdict(&id(1)), Verdict::Trial { .. }));
-    assert!(detector.observe(&id(1), Outcome::Answered, peers(4, 0), until));
+    assert!(detector.observe(&id(1), Outcome::Answered, until, peers(4, 0), until));
     assert_eq!(detector.verdict(&id(1)), Verdict::Healthy);
     assert!(!detector.is_suspect(&id(1)));
 }
@@ -75,7 +75,7 @@ fn a_failed_trial_ejects_at_once_for_twice_as_long_up_to_thirty_seconds() {
     for _ in 0..6 {
         now = until;
         detector.expire(now);
-        assert!(detector.observe(&id(1), Outcome::GaveUp, peers(4, 0), now));
+        assert!(detector.observe(&id(1), Outcome::GaveUp, now, peers(4, 0), now));
         until = detector.next_expiry().unwrap();
         times.push((until - now).as_secs());
     }
@@ -89,7 +89,7 @@ fn a_minute_without_failure_is_forgiven() {
         let mut detector = Detector::default();
         let back = eject(&mut detector, 1, start);
         detector.expire(back);
-        detector.observe(&id(1), Outcome::Answered, peers(4, 0), back);
+        detector.observe(&id(1), Outcome::Answered, back, peers(4, 0), back);
         let again = after(back, healthy_for);
         assert_eq!((eject(&mut detector, 1, again) - again).as_secs(), time);
     }
@@ -100,9 +100,74 @@ fn what_ends_during_an_ejection_decides_nothing() {
     let now = Instant::now();
     let mut detector = Detector::default();
     let until = eject(&mut detector, 1, now);
-    assert!(!detector.observe(&id(1), Outcome::Answered, peers(4, 0), now));
-    assert!(!detector.observe(&id(1), REFUSED, peers(4, 0), now));
+    assert!(!detector.observe(&id(1), Outcome::Answered, now, peers(4, 0), now));
+    assert!(!detector.observe(&id(1), REFUSED, now, peers(4, 0), now));
     assert_eq!(detector.next_expiry(), Some(until));
+}
+
+#[test]
+fn what_began_before_an_ejection_ended_decides_neither_the_trial_nor_what_comes_after() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    let until = eject(&mut detector, 1, now);
+    detector.expire(until);
+    let later = after(until, 3);
+    let before = until - Duration::from_millis(1);
+    for outcome in [Outcome::Answered, REFUSED, Outcome::GaveUp] {
+        assert!(!detector.observe(&id(1), outcome, before, peers(4, 100), later));
+        assert!(matches!(detector.verdict(&id(1)), Verdict::Trial { .. }));
+    }
+    assert!(detector.observe(&id(1), Outcome::Answered, until, peers(4, 0), later));
+    for _ in 0..2 * THRESHOLD {
+        assert!(!detector.observe(&id(1), REFUSED, before, peers(4, 0), later));
+    }
+    assert!(!detector.is_suspect(&id(1)));
+}
+
+#[test]
+fn an_ejection_that_ended_with_the_set_is_forgiven_after_a_minute_too() {
+    let start = Instant::now();
+    for (healthy_for, time) in [(59, 2), (60, 1)] {
+        let mut detector = Detector::default();
+        eject(&mut detector, 1, start);
+        detector.retain(&HashSet::from([&id(1)]), start);
+        assert_eq!(detector.verdict(&id(1)), Verdict::Healthy);
+        let again = after(start, healthy_for);
+        assert_eq!((eject(&mut detector, 1, again) - again).as_secs(), time);
+    }
+}
+
+#[test]
+fn a_minute_of_failed_trials_is_not_forgiven() {
+    let start = Instant::now();
+    let mut detector = Detector::default();
+    let back = eject(&mut detector, 1, start);
+    detector.expire(back);
+    detector.observe(&id(1), Outcome::Answered, back, peers(4, 0), back);
+    let until = eject(&mut detector, 1, after(back, 58));
+    detector.expire(until);
+    let failed = after(back, 61);
+    detector.observe(&id(1), REFUSED, until, peers(4, 0), failed);
+    assert_eq!(detector.next_expiry(), Some(after(failed, 4)));
+}
+
+#[test]
+fn nothing_is_kept_of_endpoints_that_are_well() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    detector.observe(&id(1), REFUSED, now, peers(4, 0), now);
+    detector.observe(&id(1), Outcome::Answered, now, peers(4, 0), now);
+    assert!(detector.tracks.is_empty());
+
+    let back = eject(&mut detector, 1, now);
+    detector.expire(back);
+    detector.observe(&id(1), Outcome::Answered, back, peers(4, 0), back);
+    let used = id(1);
+    let used = HashSet::from([&used]);
+    detector.retain(&used, after(back, 59));
+    assert_eq!(detector.tracks.len(), 1);
+    detector.retain(&used, after(back, 60));
+    assert!(detector.tracks.is_empty());
 }
 
 #[test]
@@ -110,7 +175,7 @@ fn a_long_poll_whose_clients_all_give_up_ejects_nobody() {
     let now = Instant::now();
     let mut detector = Detector::default();
     for n in (1..=3).cycle().take(300) {
-        assert!(!detector.observe(&id(n), Outcome::GaveUp, peers(3, 0), now));
+        assert!(!detector.observe(&id(n), Outcome::GaveUp, now, peers(3, 0), now));
     }
 }
 
@@ -120,9 +185,9 @@ fn a_silent_pod_is_ejected_once_each_other_has_answered_as_often() {
     let mut detector = Detector::default();
     // The others' 100 answers from before the silence prove nothing.
     for answered in [100, 100, 102, 104, 109] {
-        assert!(!detector.observe(&id(1), Outcome::GaveUp, peers(3, answered), now));
+        assert!(!detector.observe(&id(1), Outcome::GaveUp, now, peers(3, answered), now));
     }
-    assert!(detector.observe(&id(1), Outcome::GaveUp, peers(3, 110), now));
+    assert!(detector.observe(&id(1), Outcome::GaveUp, now, peers(3, 110), now));
     assert!(matches!(
         detector.verdict(&id(1)),
         Verdict::Ejected {
@@ -137,7 +202,7 @@ fn the_only_pod_is_never_ejected() {
     let now = Instant::now();
     let mut detector = Detector::default();
     for _ in 0..100 {
-        assert!(!detector.observe(&id(1), REFUSED, peers(1, 0), now));
+        assert!(!detector.observe(&id(1), REFUSED, now, peers(1, 0), now));
     }
 }
 
@@ -147,10 +212,10 @@ fn a_shrinking_set_sets_free_those_whose_time_ends_first() {
     let mut detector = Detector::default();
     eject(&mut detector, 1, now);
     eject(&mut detector, 2, after(now, 10));
-    detector.retain(&[id(1), id(2), id(3)]);
+    detector.retain(&HashSet::from([&id(1), &id(2), &id(3)]), now);
     assert_eq!(detector.verdict(&id(1)), Verdict::Healthy);
     assert!(matches!(detector.verdict(&id(2)), Verdict::Ejected { .. }));
-    detector.retain(&[id(2)]);
+    detector.retain(&HashSet::from([&id(2)]), now);
     assert_eq!(detector.verdict(&id(2)), Verdict::Healthy);
 }
 
@@ -199,7 +264,7 @@ proptest! {
             match event {
                 Event::Observe(n, outcome) if used.contains(&id(n)) => {
                     answered += u64::from(outcome == Outcome::Answered) * 10;
-                    detector.observe(&id(n), outcome, peers(used.len(), answered), now);
+                    detector.observe(&id(n), outcome, now, peers(used.len(), answered), now);
                 }
                 Event::Observe(..) => {}
                 Event::Wait(seconds) => {
@@ -209,7 +274,7 @@ proptest! {
                 }
                 Event::Resize(n) => {
                     used = (1..=n).map(id).collect();
-                    detector.retain(&used);
+                    detector.retain(&used.iter().collect(), now);
                 }
             }
             let held = used.iter().filter(|id| detector.verdict(id) != Verdict::Healthy).count();

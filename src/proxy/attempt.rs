@@ -46,9 +46,13 @@ impl Reporter {
     fn report(&self, fact: Fact) -> bool {
         let heard = self.facts.try_send(fact).is_ok();
         if !heard {
-            self.stats.shard(self.worker).add(Count::FactDropped);
+            self.count(Count::FactDropped);
         }
         heard
+    }
+
+    fn count(&self, count: Count) {
+        self.stats.shard(self.worker).add(count);
     }
 }
 
@@ -83,6 +87,7 @@ impl Attempt {
     pub fn answered(&mut self) {
         self.decided = true;
         self.upstream.counters().answer();
+        self.reporter.count(Count::Answered);
         if self.trial.is_some() || self.upstream.is_suspect() {
             self.report(Outcome::Answered);
         }
@@ -99,6 +104,8 @@ impl Attempt {
         let heard = self.reporter.report(Fact {
             endpoint: self.upstream.endpoint(),
             outcome,
+            started: self.started,
+            refused: false,
         });
         // Unheard, the trial is for the next request to decide.
         if let Some(trial) = self.trial.take()

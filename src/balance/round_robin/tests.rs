@@ -139,7 +139,48 @@ fn a_set_that_was_empty_for_a_while_starts_somewhere() {
     assert!(all_equal(&counts(2, round)));
 }
 
+#[test]
+fn what_was_given_away_before_a_set_was_empty_is_forgotten() {
+    let mut rotation = Rotation::starting_at(0);
+    let before = next_picker(&mut rotation, &[1, 2, 3]);
+    for tried in [0, 1, 2] {
+        before.pick(|member| member == tried);
+    }
+    let waiting = Exchange { of: 0, to: 2 };
+    assert_eq!(*before.turns.lock(), [waiting]);
+    assert!(next_picker(&mut rotation, &[]).is_empty());
+    let after = next_picker(&mut rotation, &[1]);
+    assert_eq!(after.turns.exchanged.load(Relaxed), 0);
+    for _ in 0..4 {
+        assert_eq!(after.pick(|_| true), Some(0));
+    }
+}
+
 proptest! {
+    /// Whatever the sets and the retries, a pick is one of the set, and there is one unless the set is empty.
+    #[test]
+    fn every_pick_is_of_the_set(
+        steps in prop::collection::vec(
+            (
+                subsequence((0..6).collect::<Vec<u16>>(), 0..=6),
+                prop::collection::vec(any::<u8>(), 0..12),
+            ),
+            1..12,
+        ),
+        start: u32,
+    ) {
+        let mut rotation = Rotation::starting_at(start);
+        for (addresses, picks) in steps {
+            let picker = next_picker(&mut rotation, &addresses);
+            // Each number is a set of members tried: every fourth, all of them.
+            for tried in picks {
+                let picked = picker.pick(|member| tried % 4 == 0 || tried >> 2 & 1 << member != 0);
+                prop_assert_eq!(picked.is_none(), addresses.is_empty());
+                prop_assert!(picked.is_none_or(|member| member < addresses.len()));
+            }
+        }
+    }
+
     #[test]
     fn any_whole_rounds_are_exact(len in 1..40_u16, rounds in 1..5_usize, start: u32, before in 0..100_usize) {
         let picker = picker(len, start);
