@@ -21,6 +21,16 @@ pub struct Reporter {
     worker: usize,
 }
 
+/// What a failed attempt says about its pod, where the error table blames pods at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing: for instance, the pod closed a kept connection meanwhile.
+    Nobody,
+    Pod,
+    /// It refused the connection.
+    Refused,
+}
+
 /// An attempt under way. Dropped without a word, it was its client that left.
 #[derive(Debug)]
 pub struct Attempt {
@@ -89,23 +99,24 @@ impl Attempt {
         self.upstream.counters().answer();
         self.reporter.count(Count::Answered);
         if self.trial.is_some() || self.upstream.is_suspect() {
-            self.report(Outcome::Answered);
+            self.report(Outcome::Answered, false);
         }
     }
 
-    /// It failed so; `excused` where that says nothing about the pod, as a kept connection that it closed meanwhile.
-    /// Whether membership will hear of it.
-    pub fn failed(&mut self, kind: Kind, excused: bool) -> bool {
+    /// It failed so. Whether membership will hear of it.
+    pub fn failed(&mut self, kind: Kind, blame: Blame) -> bool {
         self.decided = true;
-        kind.row().blames_pod && !excused && self.report(Outcome::Failed(kind))
+        kind.row().blames_pod
+            && blame != Blame::Nobody
+            && self.report(Outcome::Failed(kind), blame == Blame::Refused)
     }
 
-    fn report(&mut self, outcome: Outcome) -> bool {
+    fn report(&mut self, outcome: Outcome, refused: bool) -> bool {
         let heard = self.reporter.report(Fact {
             endpoint: self.upstream.endpoint(),
             outcome,
             started: self.started,
-            refused: false,
+            refused,
         });
         // Unheard, the trial is for the next request to decide.
         if let Some(trial) = self.trial.take()
@@ -125,7 +136,7 @@ impl Drop for Attempt {
             .pods_turn(self.started)
             .is_some_and(|since| since.elapsed() > SILENCE);
         if !self.decided && silent {
-            self.report(Outcome::GaveUp);
+            self.report(Outcome::GaveUp, false);
         }
     }
 }

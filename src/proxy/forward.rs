@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use super::answer::Failure;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Blame};
 use super::body::{ResponseBody, Upstreamed};
 use super::choose::Chosen;
 use super::client::Client;
@@ -38,10 +38,7 @@ pub struct Outgoing {
 struct Setback {
     failure: Failure,
     unsent: bool,
-    /// It says nothing about the pod.
-    excused: bool,
-    /// The pod refused the connection.
-    refused: bool,
+    blame: Blame,
 }
 
 impl Proxy {
@@ -82,8 +79,9 @@ impl Proxy {
                 Err(setback) => setback,
             };
             let kind = setback.failure.kind;
-            let heard = attempt.failed(kind, setback.excused);
-            if setback.refused && upstream.is_last_resort() && heard {
+            let refused = setback.blame == Blame::Refused;
+            let heard = attempt.failed(kind, setback.blame);
+            if refused && upstream.is_last_resort() && heard {
                 upstream.set_ended();
             }
             let failed = Failed {
@@ -97,7 +95,7 @@ impl Proxy {
                 return Err(setback.failure);
             }
             // A refusal takes no time and asks nothing of anybody: it is no reason to stop while others may answer.
-            if !setback.refused {
+            if !refused {
                 retries += 1;
             }
             tried.push(upstream);
@@ -135,8 +133,7 @@ impl Proxy {
                     ),
                 ),
                 unsent: true,
-                excused: true,
-                refused: false,
+                blame: Blame::Nobody,
             });
         }
         loop {
@@ -166,8 +163,7 @@ impl Proxy {
                             ),
                         ),
                         unsent: false,
-                        excused: false,
-                        refused: false,
+                        blame: Blame::Pod,
                     });
                 }
             }
@@ -189,8 +185,13 @@ impl Proxy {
             )
             .await;
         connected.map_err(|error| {
-            let excused = matches!(error, ConnectError::Exhausted(_));
-            let refused = matches!(&error, ConnectError::Failed(error) if error.kind() == ErrorKind::ConnectionRefused);
+            let blame = match &error {
+                ConnectError::Exhausted(_) => Blame::Nobody,
+                ConnectError::Failed(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    Blame::Refused
+                }
+                ConnectError::Failed(_) | ConnectError::Timeout(_) => Blame::Pod,
+            };
             let (kind, why) = match error {
                 ConnectError::Timeout(after) => {
                     (Kind::ConnectTimeout, format!("no answer within {after:?}"))
@@ -207,8 +208,7 @@ impl Proxy {
                     format!("could not connect to pod {}: {why}", label(upstream)),
                 ),
                 unsent: true,
-                excused,
-                refused,
+                blame,
             }
         })
     }
@@ -314,8 +314,7 @@ fn checked(
             format!("pod {} {unasked} unasked", label(upstream)),
         ),
         unsent: false,
-        excused: false,
-        refused: false,
+        blame: Blame::Pod,
     })
 }
 
@@ -353,8 +352,10 @@ fn setback(
         failure: Failure::new(kind, reason),
         unsent,
         // A pod may close a kept connection whenever it likes.
-        excused: kind == Kind::Reset && connection.is_reused(),
-        refused: false,
+        blame: match kind {
+            Kind::Reset if connection.is_reused() => Blame::Nobody,
+            _ => Blame::Pod,
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::support::client::{get, post};
 use crate::support::pod::Session;
+use crate::support::slices::Entry;
 use crate::support::{Cluster, Pod, Sidecar, Slices, soon};
 
 /// A poll every 100 ms would take half of that on average.
@@ -184,4 +185,20 @@ async fn pods_that_are_all_down_are_not_waited_for() {
     let sidecar = Sidecar::over([&pod]).start().await;
     let answer = soon("an answer", sidecar.get("/")).await;
     assert_eq!(answer.flag(), Some("UF"));
+}
+
+#[tokio::test]
+async fn terminating_pods_that_refuse_are_gone_whatever_the_list_says() {
+    let gone = [Pod::refusing("a"), Pod::refusing("b")];
+    let slices = Slices::of(gone.iter().map(Entry::terminating));
+    let sidecar = Sidecar::watching(&slices).start().await;
+    let mut client = sidecar.client().await;
+    client.send(post("/", b"body")).await;
+    sidecar.until_held(1).await;
+    for pod in &gone {
+        sidecar.until_state(pod, "terminating").await;
+    }
+    let new = Pod::start("new").await;
+    slices.set([&new]);
+    assert_eq!(client.response().await.pod(), "new");
 }

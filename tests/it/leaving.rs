@@ -1,15 +1,7 @@
 //! Clients that leave before they are answered.
 
 use crate::support::client::post;
-use crate::support::{Pod, Sidecar, Slices, eventually};
-
-async fn until_held(sidecar: &Sidecar, count: f64) {
-    eventually("the held requests", async || {
-        let held = sidecar.metric("podrobin_requests_held", &[]).await;
-        (held == count).then_some(())
-    })
-    .await;
-}
+use crate::support::{Pod, Sidecar, Slices};
 
 #[tokio::test]
 async fn a_held_request_whose_client_has_left_never_reaches_a_pod() {
@@ -29,9 +21,9 @@ async fn a_held_request_whose_client_has_left_never_reaches_a_pod() {
     }
     let mut staying = sidecar.client().await;
     staying.send(post("/staying", &[b'x'; 20_000])).await;
-    until_held(&sidecar, 4.0).await;
+    sidecar.until_held(4).await;
     drop(clients);
-    until_held(&sidecar, 1.0).await;
+    sidecar.until_held(1).await;
 
     let pod = Pod::start("a").await;
     slices.set([&pod]);
