@@ -15,7 +15,7 @@ use crate::config::{
 };
 
 /// More than one, so that the shares are those of the rotation that all workers have in common.
-const WORKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+const WORKERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// By then every client has left.
 const DRAIN: Duration = Duration::from_secs(2);
