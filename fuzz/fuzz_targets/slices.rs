@@ -97,11 +97,14 @@ fuzz_target!(|input: Input| {
 
     // Whoever is used was said to be ready, or to serve until it is gone, by some slice at that very address.
     for used in outcome.endpoints.iter().filter(|e| e.is_used()) {
-        let ip = used.address().ip().to_string();
+        let ip = used.address().ip();
         let said = objects
             .values()
             .flat_map(|object| object.endpoints.iter().flatten())
-            .filter(|endpoint| endpoint.addresses.first() == Some(&ip))
+            .filter(|endpoint| {
+                let address = endpoint.addresses.first();
+                address.and_then(|address| address.parse().ok()) == Some(ip)
+            })
             .any(|endpoint| {
                 let conditions = endpoint.conditions.clone().unwrap_or_default();
                 match used.standing {
