@@ -53,6 +53,9 @@ pub struct Opened(Rc<Shared>);
 /// A pod's own word on idle connections is heeded up to here.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
+/// A connection that has lain idle for less is in steady use: the event loop's view of it is as good as the kernel's.
+const WARM: Duration = Duration::from_millis(10);
+
 /// Closing this much before the pod does keeps most requests out of the race with its close.
 const CLOSE_AHEAD: Duration = Duration::from_secs(1);
 
@@ -166,11 +169,15 @@ where
     }
 
     /// An idle connection that is still good, the youngest first.
-    pub fn checkout(&self, now: Instant) -> Option<Http1<B>> {
+    ///
+    /// The kernel is asked about it where a mistake could not be mended, for a request that must not be repeated
+    /// (`careful`), and where the pod has had time to end it or to say something unasked, as some do before they close.
+    pub fn checkout(&self, now: Instant, careful: bool) -> Option<Http1<B>> {
         loop {
             let mut idle = self.pop()?;
-            if now.duration_since(idle.since) < self.idle_for.get() && idle.connection.is_reusable()
-            {
+            let lain = now.duration_since(idle.since);
+            let ask_kernel = careful || lain >= WARM;
+            if lain < self.idle_for.get() && idle.connection.is_reusable(ask_kernel) {
                 idle.connection.mark_reused();
                 return Some(idle.connection);
             }

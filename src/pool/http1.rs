@@ -124,10 +124,9 @@ where
 
     /// Whether an idle connection is still good: open both ways, with nothing unread.
     ///
-    /// Asks the kernel too, which knows of what arrived since the event loop's last turn: a stray response must not be
-    /// taken for the next request's.
-    pub fn is_reusable(&mut self) -> bool {
-        self.is_idle() && !self.stream.has_input()
+    /// With `ask_kernel` it costs a system call, and also sees what arrived since the event loop's last turn.
+    pub fn is_reusable(&mut self, ask_kernel: bool) -> bool {
+        self.is_idle() && !(ask_kernel && self.stream.has_input())
     }
 
     pub fn is_reused(&self) -> bool {

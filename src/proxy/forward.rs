@@ -137,7 +137,7 @@ impl Proxy {
             });
         }
         loop {
-            let mut connection = self.connection(upstream).await?;
+            let mut connection = self.connection(upstream, outgoing).await?;
             let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
             let request = outgoing.request(keep_copy);
             let sent = self.send(&mut connection, request, &outgoing.body).await;
@@ -174,8 +174,9 @@ impl Proxy {
     async fn connection(
         &self,
         upstream: &Rc<Upstream<AttemptBody>>,
+        outgoing: &Outgoing,
     ) -> Result<Http1<AttemptBody>, Setback> {
-        if let Some(connection) = upstream.checkout(Instant::now()) {
+        if let Some(connection) = upstream.checkout(Instant::now(), !outgoing.idempotent) {
             return Ok(connection);
         }
         let connected = upstream
