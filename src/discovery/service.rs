@@ -67,6 +67,13 @@ impl From<Service> for Facts {
 }
 
 impl Facts {
+    /// Each TCP port's name ("" where it has none) and number.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.ports
+            .iter()
+            .map(|port| (port.name.as_str(), port.number))
+    }
+
     /// The name of the port with this number. The targetPort plays no part.
     pub(super) fn port_name(&self, number: u16) -> Option<&str> {
         self.ports

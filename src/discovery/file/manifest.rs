@@ -14,10 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::FileSelector;
+use crate::discovery::service::Facts;
 use crate::discovery::slices::{Fold, Selection, Slice, Slices, fold};
 
 use documents::{MOST_DOCUMENTS, documents};
-use service::{is_local, port_name};
+use service::port_name;
 
 /// The label that says which Service a slice belongs to; nothing else does.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -58,7 +59,7 @@ struct ServiceName {
 #[derive(Debug, Default)]
 struct Manifest {
     slices: BTreeMap<ServiceName, Slices>,
-    services: BTreeMap<ServiceName, Service>,
+    services: BTreeMap<ServiceName, Facts>,
     /// Slices that name no Service.
     unlabelled: BTreeSet<String>,
     /// Kinds of objects that are of no use here.
@@ -114,7 +115,7 @@ impl Manifest {
                     namespace: namespace(service.metadata.namespace.clone()),
                     name: service.metadata.name.clone().unwrap_or_default(),
                 };
-                self.services.insert(name, service);
+                self.services.insert(name, service.into());
                 Ok(())
             }
             _ => {
@@ -166,10 +167,10 @@ impl Manifest {
         };
 
         let mut selection = selection.clone();
-        let service_object = self.services.get(name);
-        selection.local |= service_object.is_some_and(is_local);
+        let facts = self.services.get(name);
+        selection.local |= facts.is_some_and(|facts| facts.local);
         if let Some(service) = service {
-            match port_name(&service.port, service_object, slices) {
+            match port_name(&service.port, facts, slices) {
                 Ok(port) => selection.port = port,
                 Err(note) => {
                     notes.insert(format!("Service {name} {note}"));

@@ -1,15 +1,14 @@
-//! What a Service object in the file says: its ports' numbers and its traffic policy.
-
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+//! Which port of the slices a file's selector means.
 
 use super::list;
 use crate::config::PortRef;
+use crate::discovery::service::Facts;
 use crate::discovery::slices::{Slice, Slices};
 
 /// The slice port's name for the port that was asked for, or what is wrong with the question.
 pub(super) fn port_name(
     port: &PortRef,
-    service: Option<&Service>,
+    service: Option<&Facts>,
     slices: &Slices,
 ) -> Result<Option<String>, String> {
     let number = match port {
@@ -18,8 +17,9 @@ pub(super) fn port_name(
         PortRef::Number(number) => *number,
     };
     let mut numbered: Vec<(String, i32)> = match service {
-        Some(service) => service_ports(service)
-            .map(|port| (port.name.clone().unwrap_or_default(), port.port))
+        Some(service) => service
+            .numbers()
+            .map(|(name, number)| (name.to_owned(), number))
             .collect(),
         None => slices
             .values()
@@ -47,18 +47,4 @@ pub(super) fn port_name(
             list(names.iter().map(|name| format!("{name:?}")))
         )),
     }
-}
-
-fn service_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
-    service
-        .spec
-        .iter()
-        .flat_map(|spec| spec.ports.iter().flatten())
-        .filter(|port| matches!(port.protocol.as_deref(), None | Some("TCP")))
-}
-
-pub(super) fn is_local(service: &Service) -> bool {
-    let spec = service.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.internal_traffic_policy.as_deref());
-    policy == Some("Local")
 }
