@@ -11,24 +11,6 @@ use crate::support::client::get;
 use crate::support::pod::Session;
 use crate::support::{Client, Load, Pod, Sidecar, Slices, eventually, soon};
 
-/// A pod that answers a request once it gets a permit.
-async fn gated(name: &str) -> (Pod, Arc<Semaphore>) {
-    let go = Arc::new(Semaphore::new(0));
-    let gate = go.clone();
-    let pod = Pod::scripted(name, move |mut session: Session| {
-        let gate = gate.clone();
-        async move {
-            while session.request().await?.is_some() {
-                gate.acquire().await.unwrap().forget();
-                session.answer().await?;
-            }
-            Ok(())
-        }
-    })
-    .await;
-    (pod, go)
-}
-
 /// A client whose request the pod has and has not answered.
 async fn waiting(sidecar: &Sidecar, pod: &Pod) -> Client {
     let before = pod.record().heads.len();
@@ -51,7 +33,7 @@ async fn until_nobody_listens(sidecar: &Sidecar) {
 
 #[tokio::test]
 async fn requests_in_flight_are_finished_and_the_exit_is_clean() {
-    let (pod, go) = gated("a").await;
+    let (pod, go) = Pod::gated("a").await;
     let mut sidecar = Sidecar::over([&pod]).start().await;
     let mut client = waiting(&sidecar, &pod).await;
     sidecar.signal(Signal::TERM);
@@ -68,7 +50,7 @@ async fn requests_in_flight_are_finished_and_the_exit_is_clean() {
 
 #[tokio::test]
 async fn readiness_falls_and_the_process_still_tells_its_state() {
-    let (pod, go) = gated("a").await;
+    let (pod, go) = Pod::gated("a").await;
     let mut sidecar = Sidecar::over([&pod]).start().await;
     let mut client = waiting(&sidecar, &pod).await;
     assert_eq!(sidecar.admin("/readyz").await.status(), 200);
@@ -197,7 +179,7 @@ async fn a_held_request_may_still_be_served_while_draining() {
 
 #[tokio::test]
 async fn a_drain_has_an_end() {
-    let (pod, _never) = gated("a").await;
+    let (pod, _never) = Pod::gated("a").await;
     let mut sidecar = Sidecar::over([&pod]).with("--drain", "500ms").start().await;
     let mut client = waiting(&sidecar, &pod).await;
     sidecar.signal(Signal::TERM);
@@ -214,7 +196,7 @@ async fn a_drain_has_an_end() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     for second in [Signal::TERM, Signal::INT] {
-        let (pod, _never) = gated("a").await;
+        let (pod, _never) = Pod::gated("a").await;
         let mut sidecar = Sidecar::over([&pod]).start().await;
         let _client = waiting(&sidecar, &pod).await;
         sidecar.signal(Signal::TERM);

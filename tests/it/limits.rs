@@ -1,11 +1,6 @@
 //! What is too much, too slow or too many, and that the process outlives it.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-
 use crate::support::client::get;
-use crate::support::pod::Session;
 use crate::support::{Pod, Sidecar, eventually, soon};
 
 async fn assert_alive(sidecar: &mut Sidecar) {
@@ -109,19 +104,7 @@ async fn a_connection_beyond_the_limit_is_told_so_and_closed() {
 
 #[tokio::test]
 async fn a_request_beyond_the_limit_in_flight_is_refused() {
-    let go = Arc::new(Semaphore::new(0));
-    let gate = go.clone();
-    let pod = Pod::scripted("a", move |mut session: Session| {
-        let gate = gate.clone();
-        async move {
-            while session.request().await?.is_some() {
-                gate.acquire().await.unwrap().forget();
-                session.answer().await?;
-            }
-            Ok(())
-        }
-    })
-    .await;
+    let (pod, go) = Pod::gated("a").await;
     let sidecar = Sidecar::over([&pod])
         .with("--max-requests", "2")
         .start()

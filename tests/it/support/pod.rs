@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::head::{Head, Message};
@@ -63,6 +63,24 @@ impl Pod {
         let mut pod = Self::refusing(name);
         pod.open(script);
         pod
+    }
+
+    /// A pod that answers a request once it gets a permit.
+    pub async fn gated(name: &str) -> (Self, Arc<Semaphore>) {
+        let go = Arc::new(Semaphore::new(0));
+        let gate = go.clone();
+        let pod = Self::scripted(name, move |mut session: Session| {
+            let gate = gate.clone();
+            async move {
+                while session.request().await?.is_some() {
+                    gate.acquire().await.unwrap().forget();
+                    session.answer().await?;
+                }
+                Ok(())
+            }
+        })
+        .await;
+        (pod, go)
     }
 
     /// A pod that refuses connections until it is opened.
