@@ -286,6 +286,7 @@ impl Line {
                 limits: config.limits.clone(),
                 timeouts: config.timeouts.clone(),
                 retry: config.retry.clone(),
+                upstream_protocol: config.upstream_protocol,
             },
             stats: stats.clone(),
             requests: requests.clone(),

@@ -17,6 +17,7 @@ pub struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
+    pub upstream_protocol: UpstreamProtocol,
     pub access_log: Option<LogFormat>,
 }
 
@@ -73,6 +74,16 @@ pub enum Policy {
     #[default]
     RoundRobin,
     Random,
+}
+
+/// What is spoken to pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum UpstreamProtocol {
+    /// What the Service's port says (appProtocol); HTTP/1.1 where it says nothing.
+    #[default]
+    Auto,
+    Http1,
+    Http2,
 }
 
 /// How to reach the API server. In a pod, with none set, the service account is used.
@@ -133,8 +144,10 @@ pub struct Timeouts {
     pub header: Duration,
     /// A client connection without a request.
     pub client_idle: Duration,
-    /// An upstream connection without a request, until the pod says otherwise (`Keep-Alive: timeout=`).
+    /// An upstream connection over HTTP/1.1 without a request, until the pod says otherwise (`Keep-Alive: timeout=`).
     pub upstream_idle: Duration,
+    /// A pod with requests in flight over HTTP/2 that gives no sign of life is given up after this.
+    pub upstream_keepalive: Duration,
     /// From the request sent to the response's head; `None` waits for ever.
     pub response: Option<Duration>,
     /// From a request's head to the last byte of its response; `None` waits for ever.
@@ -184,6 +197,7 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             client_idle: Duration::from_secs(600),
             upstream_idle: Duration::from_secs(4),
+            upstream_keepalive: Duration::from_secs(20),
             response: None,
             request: None,
             hold: Duration::from_secs(10),

@@ -46,6 +46,8 @@ pub enum Standing {
 pub enum AppProtocol {
     #[default]
     Http1,
+    /// HTTP/2 in clear text, known beforehand.
+    Http2,
     /// A protocol that this version does not speak: requests are answered with an error that names it.
     Unsupported(String),
 }

@@ -31,6 +31,8 @@ pub struct Row {
     /// The kind in plain words, as the docs' table has it.
     pub name: &'static str,
     pub status: StatusCode,
+    /// What a gRPC client is told instead of the status.
+    pub code: Code,
     pub flag: Flag,
     pub retry: Retry,
     /// Whether it counts against the pod.
@@ -59,6 +61,17 @@ pub enum Flag {
     Dpe,
     /// The client left.
     Dc,
+}
+
+/// The codes of gRPC that are used here, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    Cancelled = 1,
+    DeadlineExceeded = 4,
+    ResourceExhausted = 8,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
 }
 
 /// When a request that failed so may be sent again, to another pod.
@@ -93,10 +106,11 @@ impl Kind {
     /// The table.
     pub const fn row(self) -> Row {
         use StatusCode as S;
-        let (name, status, flag, retry, blames_pod) = match self {
+        let (name, status, code, flag, retry, blames_pod) = match self {
             Self::NoEndpoints => (
                 "no endpoint",
                 S::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
                 Flag::Uh,
                 Retry::No,
                 false,
@@ -104,6 +118,7 @@ impl Kind {
             Self::ConnectFailed => (
                 "connect refused or unreachable",
                 S::BAD_GATEWAY,
+                Code::Unavailable,
                 Flag::Uf,
                 Retry::AnyMethod,
                 true,
@@ -111,6 +126,7 @@ impl Kind {
             Self::ConnectTimeout => (
                 "connect timeout",
                 S::GATEWAY_TIMEOUT,
+                Code::Unavailable,
                 Flag::Uf,
                 Retry::AnyMethod,
                 true,
@@ -118,6 +134,7 @@ impl Kind {
             Self::Reset => (
                 "reset before response headers",
                 S::BAD_GATEWAY,
+                Code::Unavailable,
                 Flag::Uc,
                 Retry::Idempotent,
                 true,
@@ -125,6 +142,7 @@ impl Kind {
             Self::ResponseTimeout => (
                 "response timeout",
                 S::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
                 Flag::Ut,
                 Retry::No,
                 true,
@@ -132,6 +150,7 @@ impl Kind {
             Self::RequestTimeout => (
                 "request timeout",
                 S::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
                 Flag::Ut,
                 Retry::No,
                 false,
@@ -139,6 +158,7 @@ impl Kind {
             Self::BrokenProtocol => (
                 "broken upstream protocol",
                 S::BAD_GATEWAY,
+                Code::Internal,
                 Flag::Upe,
                 Retry::No,
                 true,
@@ -146,14 +166,23 @@ impl Kind {
             Self::Overload => (
                 "too many in flight or held",
                 S::SERVICE_UNAVAILABLE,
+                Code::ResourceExhausted,
                 Flag::Uo,
                 Retry::No,
                 false,
             ),
-            Self::BadRequest => ("bad request", S::BAD_REQUEST, Flag::Dpe, Retry::No, false),
+            Self::BadRequest => (
+                "bad request",
+                S::BAD_REQUEST,
+                Code::Internal,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
             Self::MethodNotAllowed => (
                 "CONNECT",
                 S::METHOD_NOT_ALLOWED,
+                Code::Unimplemented,
                 Flag::Dpe,
                 Retry::No,
                 false,
@@ -161,6 +190,7 @@ impl Kind {
             Self::ExpectationFailed => (
                 "unknown expectation",
                 S::EXPECTATION_FAILED,
+                Code::Internal,
                 Flag::Dpe,
                 Retry::No,
                 false,
@@ -168,6 +198,7 @@ impl Kind {
             Self::HeaderTooLarge => (
                 "request head too large",
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Code::ResourceExhausted,
                 Flag::Dpe,
                 Retry::No,
                 false,
@@ -175,6 +206,7 @@ impl Kind {
             Self::HeaderTimeout => (
                 "request head too slow",
                 S::REQUEST_TIMEOUT,
+                Code::DeadlineExceeded,
                 Flag::Dpe,
                 Retry::No,
                 false,
@@ -182,6 +214,7 @@ impl Kind {
             Self::UnsupportedCoding => (
                 "unsupported transfer coding",
                 S::NOT_IMPLEMENTED,
+                Code::Unimplemented,
                 Flag::Dpe,
                 Retry::No,
                 false,
@@ -189,6 +222,7 @@ impl Kind {
             Self::ClientGone => (
                 "client gone",
                 CLIENT_CLOSED_REQUEST,
+                Code::Cancelled,
                 Flag::Dc,
                 Retry::No,
                 false,
@@ -198,6 +232,7 @@ impl Kind {
             kind: self,
             name,
             status,
+            code,
             flag,
             retry,
             blames_pod,
@@ -210,6 +245,19 @@ const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => StatusCode::BAD_REQUEST,
 };
+
+impl Code {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "CANCELLED",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
 
 impl Flag {
     pub const ALL: [Self; 9] = [

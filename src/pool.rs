@@ -1,9 +1,12 @@
-//! A worker's idle connections to the pods of one target, and the one place where they are bounded.
+//! A worker's connections to the pods of one target, and the one place where they are bounded.
 //!
-//! Everything here belongs to one thread. The last connection put back is the first to go out again, so that what is
-//! not needed ages and closes.
+//! Everything here belongs to one thread. Over HTTP/1.1 a connection carries one request at a time; the last put back is
+//! the first to go out again, so that what is not needed ages and closes. Over HTTP/2 connections are shared.
 
-pub mod http1;
+mod carrier;
+mod connect;
+mod http1;
+mod http2;
 mod pod_io;
 
 use std::cell::{Cell, RefCell};
@@ -11,11 +14,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::UpstreamProtocol;
 use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
 use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
-use http1::{ConnectError, Http1};
 
-/// A pod as one worker knows it: its endpoint, its counters and its idle connections.
+pub use carrier::{BodyError, Carrier, Cause, Incoming, SendError};
+pub use connect::ConnectError;
+use http1::Http1;
+pub use http1::MIN_BUFFER;
+use http2::Connections;
+pub use http2::Detached;
+
+/// A pod as one worker knows it: its endpoint, its counters and its connections.
 #[derive(Debug)]
 pub struct Upstream<B: http_body::Body + 'static> {
     identity: Identity,
@@ -23,6 +33,7 @@ pub struct Upstream<B: http_body::Body + 'static> {
     endpoint: RefCell<Arc<Endpoint>>,
     stats: Arc<EndpointStats>,
     idle: RefCell<Vec<Idle<B>>>,
+    http2: Connections,
     /// How long a connection may lie idle: the default until the pod names its own timeout.
     idle_for: Cell<Duration>,
     open: Cell<bool>,
@@ -36,14 +47,37 @@ struct Idle<B: http_body::Body + 'static> {
     since: Instant,
 }
 
-/// What all upstreams of one worker and target have in common: bounds, and the counts they hold for.
+/// How pods are reached, and what is kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is spoken to them.
+    pub protocol: UpstreamProtocol,
+    pub connect_timeout: Duration,
+    /// The most bytes of a response's head.
+    pub header_bytes: usize,
+    /// How long a connection over HTTP/1.1 may lie idle, until its pod names a time of its own.
+    pub idle_for: Duration,
+    /// Idle connections over HTTP/1.1, to one pod and to all.
+    pub idle_per_pod: usize,
+    pub idle_total: usize,
+    /// A pod with requests in flight over HTTP/2 that gives no sign of life is given up after this.
+    pub keepalive: Duration,
+}
+
+/// What all upstreams of one worker and target have in common: settings, and the counts their bounds hold for.
 #[derive(Debug)]
 pub struct Shared {
-    idle_per_pod: usize,
-    idle_total: usize,
+    settings: Settings,
     idle: Cell<usize>,
     stats: Arc<TargetStats>,
     worker: usize,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
 }
 
 /// A connection to a pod, counted as open until dropped.
@@ -60,15 +94,9 @@ const WARM: Duration = Duration::from_millis(10);
 const CLOSE_AHEAD: Duration = Duration::from_secs(1);
 
 impl Shared {
-    pub fn new(
-        idle_per_pod: usize,
-        idle_total: usize,
-        stats: Arc<TargetStats>,
-        worker: usize,
-    ) -> Rc<Self> {
+    pub fn new(settings: Settings, stats: Arc<TargetStats>, worker: usize) -> Rc<Self> {
         Rc::new(Self {
-            idle_per_pod,
-            idle_total,
+            settings,
             idle: Cell::new(0),
             stats,
             worker,
@@ -92,18 +120,14 @@ where
     B: http_body::Body<Data = bytes::Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub fn new(
-        endpoint: Arc<Endpoint>,
-        stats: Arc<EndpointStats>,
-        idle_for: Duration,
-        shared: Rc<Shared>,
-    ) -> Rc<Self> {
+    pub fn new(endpoint: Arc<Endpoint>, stats: Arc<EndpointStats>, shared: Rc<Shared>) -> Rc<Self> {
         Rc::new(Self {
             identity: endpoint.identity.clone(),
             endpoint: RefCell::new(endpoint),
             stats,
             idle: RefCell::default(),
-            idle_for: Cell::new(idle_for),
+            http2: Connections::default(),
+            idle_for: Cell::new(shared.settings.idle_for),
             open: Cell::new(true),
             ended: Cell::new(false),
             shared,
@@ -135,11 +159,17 @@ where
         }
     }
 
-    /// The protocol it asks for, where that is not spoken.
-    pub fn unsupported(&self) -> Option<String> {
+    /// What is spoken to it: what the settings say, else what it asks for. The error is a protocol that is not spoken.
+    fn protocol(&self) -> Result<Spoken, ConnectError> {
+        match self.shared.settings.protocol {
+            UpstreamProtocol::Http1 => return Ok(Spoken::Http1),
+            UpstreamProtocol::Http2 => return Ok(Spoken::Http2),
+            UpstreamProtocol::Auto => {}
+        }
         match &self.endpoint.borrow().protocol {
-            AppProtocol::Http1 => None,
-            AppProtocol::Unsupported(protocol) => Some(protocol.clone()),
+            AppProtocol::Http1 => Ok(Spoken::Http1),
+            AppProtocol::Http2 => Ok(Spoken::Http2),
+            AppProtocol::Unsupported(protocol) => Err(ConnectError::NotSpoken(protocol.clone())),
         }
     }
 
@@ -158,21 +188,26 @@ where
         self.ended.get()
     }
 
-    /// A new connection. `header_bytes` bounds a response's head.
-    pub async fn connect(
-        &self,
-        timeout: Duration,
-        header_bytes: usize,
-    ) -> Result<Http1<B>, ConnectError> {
-        let (address, shared) = (self.identity.address, &self.shared);
-        Http1::connect(address, timeout, header_bytes, || shared.open()).await
+    /// What is to carry one request: a kept connection or a new one, or a place on a shared one. `careful`: the request
+    /// must not be repeated, so a kept connection is looked at closely.
+    pub async fn carrier(&self, careful: bool) -> Result<Carrier<B>, ConnectError> {
+        match self.protocol()? {
+            Spoken::Http1 => match self.checkout(Instant::now(), careful) {
+                Some(kept) => Ok(Carrier::Http1(kept)),
+                None => self.connect_http1().await.map(Carrier::Http1),
+            },
+            Spoken::Http2 => {
+                let place = self.http2.place(|| self.connect_http2()).await;
+                place.map(Carrier::Http2)
+            }
+        }
     }
 
     /// An idle connection that is still good, the youngest first.
     ///
     /// The kernel is asked about it where a mistake could not be mended, for a request that must not be repeated
     /// (`careful`), and where the pod has had time to end it or to say something unasked, as some do before they close.
-    pub fn checkout(&self, now: Instant, careful: bool) -> Option<Http1<B>> {
+    fn checkout(&self, now: Instant, careful: bool) -> Option<Http1<B>> {
         loop {
             let mut idle = self.pop()?;
             let lain = now.duration_since(idle.since);
@@ -184,10 +219,18 @@ where
         }
     }
 
+    /// Takes back what has carried a request. A place on a shared connection is free again by its drop.
+    pub fn release(&self, carrier: Carrier<B>) {
+        if let Carrier::Http1(connection) = carrier {
+            self.put_back(connection, Instant::now());
+        }
+    }
+
     /// Takes a connection back after its exchange, unless it is spent, the pod has gone, or enough are kept already.
-    pub fn put_back(&self, mut connection: Http1<B>, now: Instant) {
-        let full = self.idle.borrow().len() >= self.shared.idle_per_pod
-            || self.shared.idle.get() >= self.shared.idle_total;
+    fn put_back(&self, mut connection: Http1<B>, now: Instant) {
+        let settings = &self.shared.settings;
+        let full = self.idle.borrow().len() >= settings.idle_per_pod
+            || self.shared.idle.get() >= settings.idle_total;
         if full || !self.open.get() || !connection.is_idle() {
             return;
         }
@@ -207,6 +250,7 @@ where
     /// Closes what has lain idle too long.
     pub fn expire(&self, now: Instant) {
         let idle_for = self.idle_for.get();
+        self.http2.expire(now);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         // Pushed in order of time: the oldest are in front.
@@ -220,6 +264,7 @@ where
     /// The pod is no longer on the list: closes its idle connections now, and those in use when they come back.
     pub fn close(&self) {
         self.open.set(false);
+        self.http2.close();
         while self.pop().is_some() {}
     }
 

@@ -11,7 +11,9 @@ pub mod body;
 mod choose;
 pub mod client;
 mod forward;
+mod grpc;
 mod headers;
+mod outgoing;
 mod record;
 mod replay;
 mod request;
@@ -31,7 +33,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::access_log::AccessLog;
 use crate::admission::Limit;
-use crate::config::{Limits, RetrySettings, Timeouts};
+use crate::config::{Limits, RetrySettings, Timeouts, UpstreamProtocol};
 use crate::discovery;
 use crate::endpoint::Identity;
 use crate::error::Kind;
@@ -44,9 +46,9 @@ use answer::Failure;
 use attempt::Reporter;
 use body::{Company, ResponseBody};
 use client::Client;
-use forward::Outgoing;
+use outgoing::Outgoing;
 use record::Record;
-use replay::{AttemptBody, Replay};
+use replay::{AttemptBody, Keep, Replay};
 use retry::Budget;
 
 /// What all workers of a target share, and what reaches them from outside.
@@ -73,6 +75,21 @@ pub struct Settings {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
+    pub upstream_protocol: UpstreamProtocol,
+}
+
+impl Settings {
+    fn pool(&self) -> pool::Settings {
+        pool::Settings {
+            protocol: self.upstream_protocol,
+            connect_timeout: self.timeouts.connect,
+            header_bytes: self.limits.header_bytes,
+            idle_for: self.timeouts.upstream_idle,
+            idle_per_pod: self.limits.idle_per_pod,
+            idle_total: self.limits.idle_total,
+            keepalive: self.timeouts.upstream_keepalive,
+        }
+    }
 }
 
 /// One target on one worker.
@@ -122,12 +139,7 @@ impl Proxy {
                 shared.workers,
                 Instant::now(),
             )),
-            pool: pool::Shared::new(
-                shared.settings.limits.idle_per_pod,
-                shared.settings.limits.idle_total,
-                shared.stats.clone(),
-                worker,
-            ),
+            pool: pool::Shared::new(shared.settings.pool(), shared.stats.clone(), worker),
             view: RefCell::new(Rc::new(View {
                 snapshot: snapshot.clone(),
                 upstreams: Vec::new(),
@@ -198,7 +210,6 @@ impl Proxy {
         Upstream::new(
             member.endpoint.clone(),
             member.stats.clone(),
-            self.settings.timeouts.upstream_idle,
             self.pool.clone(),
         )
     }
@@ -232,7 +243,8 @@ impl Proxy {
             );
         }
         let has_body = !request.body().is_end_stream();
-        let is_http10 = request.version() == Version::HTTP_10;
+        let version = request.version();
+        let is_call = grpc::is_call(version, request.headers());
         let permit = self.requests.enter();
         let answered = if permit.is_some() {
             self.exchange(request, &client, &mut record).await
@@ -241,7 +253,12 @@ impl Proxy {
         };
         let mut response = answered.unwrap_or_else(|failure| {
             record.failed(failure.kind);
-            let mut response = failure.into_response(self.list_age().as_deref());
+            let list_age = self.list_age();
+            let list_age = list_age.as_deref();
+            if is_call {
+                return failure.into_grpc(list_age);
+            }
+            let mut response = failure.into_response(list_age);
             if has_body {
                 close_after(&mut response);
             }
@@ -250,11 +267,15 @@ impl Proxy {
         if client.is_draining() {
             close_after(&mut response);
         }
+        if version == Version::HTTP_2 {
+            // There a connection ends by GOAWAY, and this field is malformed (RFC 9113 section 8.2.2).
+            response.headers_mut().remove(header::CONNECTION);
+        }
         if response.headers().contains_key(header::CONNECTION) {
             client.set_closing();
         }
         let ends_with_connection =
-            is_http10 && !response.headers().contains_key(header::CONTENT_LENGTH);
+            version == Version::HTTP_10 && !response.headers().contains_key(header::CONTENT_LENGTH);
         client.answer();
         response.body_mut().accompany(Company {
             record,
@@ -278,15 +299,23 @@ impl Proxy {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Failure> {
         let (mut head, body) = request.into_parts();
+        let timeout = self.timeout(&head);
+        // The parser of HTTP/1.1 counts by itself.
+        if head.headers.len() > self.settings.limits.header_count {
+            let reason = "the request has too many header fields";
+            return Err(Failure::new(Kind::HeaderTooLarge, reason));
+        }
         request::check(&mut head, &client.raw_head(), &self.default_host)
             .map_err(|refusal| Failure::new(refusal.kind, refusal.reason))?;
+        if head.version == Version::HTTP_2 {
+            headers::from_http2(&mut head.headers, body.is_end_stream());
+        }
         self.budget.borrow_mut().deposit(Instant::now());
         headers::for_upstream(&mut head.headers, &client.address);
         let idempotent = retry::is_idempotent(&head.method);
-        let keep = if idempotent {
-            self.settings.limits.replay_bytes
-        } else {
-            0
+        let keep = Keep {
+            bytes: self.settings.limits.replay_bytes,
+            on: idempotent,
         };
         let expects_continue = head.headers.contains_key(header::EXPECT);
         let outgoing = Outgoing {
@@ -296,20 +325,37 @@ impl Proxy {
             body: Replay::new(body, keep, expects_continue),
             idempotent,
         };
-        let Some(limit) = self.settings.timeouts.request else {
+        let Some(limit) = timeout else {
             return self.forward(outgoing, client, record).await;
         };
         let deadline = Instant::now() + limit;
-        // From the response's head on, the connection sees to it.
+        // From the response's head on, the connection sees to it over HTTP/1.1, and over HTTP/2 the body itself.
         client.set_deadline(deadline);
-        tokio::time::timeout_at(deadline.into(), self.forward(outgoing, client, record))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure::new(
-                    Kind::RequestTimeout,
-                    format!("no response within the {limit:?} a request may take"),
-                ))
-            })
+        let answered =
+            tokio::time::timeout_at(deadline.into(), self.forward(outgoing, client, record)).await;
+        let mut response = answered.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Kind::RequestTimeout,
+                format!("no response within the {limit:?} the request may take"),
+            ))
+        })?;
+        if client.version() == Version::HTTP_2 {
+            response.body_mut().end_at(deadline);
+        }
+        Ok(response)
+    }
+
+    /// How long a request may take: as set, and as its caller says in gRPC's way, whichever is less.
+    fn timeout(&self, head: &http::request::Parts) -> Option<Duration> {
+        let set = self.settings.timeouts.request;
+        if !grpc::is_call(head.version, &head.headers) {
+            return set;
+        }
+        let asked = grpc::timeout(&head.headers);
+        match (set, asked) {
+            (Some(set), Some(asked)) => Some(set.min(asked)),
+            (set, asked) => set.or(asked),
+        }
     }
 
     /// How long ago the list was known to be right, in words for an error.

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
-use crate::config::{FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts};
+use crate::config::{
+    FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts, UpstreamProtocol,
+};
 use crate::telemetry::Filter;
 
 #[derive(Args, Clone, Debug)]
@@ -63,6 +65,11 @@ pub struct EndpointArgs {
         value_name = "FILE[#[NAMESPACE/]NAME[:PORT]]"
     )]
     pub endpoint_slices: Option<FileArg>,
+
+    /// What is spoken to pods: what the Service's port says by its appProtocol (HTTP/1.1 where it says nothing), or
+    /// the same to all
+    #[arg(long, env = "PODROBIN_UPSTREAM_PROTOCOL", value_enum, default_value_t)]
+    pub upstream_protocol: UpstreamProtocol,
 
     /// How the next pod is chosen
     #[arg(long, env = "PODROBIN_POLICY", value_enum, default_value_t)]
@@ -144,6 +151,16 @@ pub struct TimeoutArgs {
         default_value_t = Span(Timeouts::default().upstream_idle)
     )]
     pub upstream_idle_timeout: Span,
+
+    /// Giving up a pod that has requests in flight over HTTP/2 and shows no sign of life
+    #[arg(
+        long,
+        env = "PODROBIN_UPSTREAM_KEEPALIVE",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().upstream_keepalive),
+        value_parser = value::positive
+    )]
+    pub upstream_keepalive: Span,
 
     /// From a request sent to the head of its response, or off
     #[arg(

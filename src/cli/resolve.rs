@@ -55,6 +55,7 @@ pub(super) fn config(
     let namespace = kubernetes
         .namespace
         .or_else(|| surroundings.namespace.clone());
+    let upstream_protocol = args.endpoints.upstream_protocol;
     let targets = targets(
         args.endpoints,
         &args.listeners,
@@ -85,6 +86,7 @@ pub(super) fn config(
         limits: limits(&args.limits),
         timeouts: timeouts(&args.timeouts),
         retry: retry(&args.retries),
+        upstream_protocol,
         access_log: args.logs.access_log.format(),
     })
 }
@@ -234,6 +236,7 @@ fn timeouts(args: &TimeoutArgs) -> Timeouts {
         header: args.header_timeout.0,
         client_idle: args.client_idle_timeout.0,
         upstream_idle: args.upstream_idle_timeout.0,
+        upstream_keepalive: args.upstream_keepalive.0,
         response: args.response_timeout.0,
         request: args.request_timeout.0,
         hold: args.hold.0,

@@ -11,7 +11,7 @@ use super::manifest::{NAMESPACE, PORT, SERVICE};
 use crate::app::{self, App};
 use crate::config::{
     Config, KubeAccess, Limits, OwnPod, Policy, PortRef, RetrySettings, ServiceRef, Source, Target,
-    Timeouts,
+    Timeouts, UpstreamProtocol,
 };
 
 /// More than one, so that the shares are those of the rotation that all workers have in common.
@@ -135,6 +135,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
             ..Timeouts::default()
         },
         retry: RetrySettings::default(),
+        upstream_protocol: UpstreamProtocol::default(),
         access_log: None,
     })
 }

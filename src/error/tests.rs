@@ -25,9 +25,15 @@ fn the_docs_show_this_table() {
             };
             let blames = if row.blames_pod { "yes" } else { "no" };
             let status = row.status.as_u16().to_string();
-            [row.name, &status, row.flag.as_str(), retry, blames]
-                .map(str::to_owned)
-                .to_vec()
+            let cells = [
+                row.name,
+                &status,
+                row.code.as_str(),
+                row.flag.as_str(),
+                retry,
+                blames,
+            ];
+            cells.map(str::to_owned).to_vec()
         })
         .collect();
     assert_eq!(documented(), rows);

@@ -5,22 +5,17 @@
 //! before the next request.
 
 use std::future::{Future, poll_fn};
-use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpSocket;
 
-use super::Opened;
 use super::pod_io::PodIo;
+use super::{Cause, ConnectError, Opened, SendError};
 use crate::net::SharedStream;
 
 /// A connection that carries one request at a time, with bodies of type `B`.
@@ -37,59 +32,29 @@ pub struct Http1<B: Body + 'static> {
     _opened: Opened,
 }
 
-/// Why a connection could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("no answer to the connection attempt within {0:?}")]
-    Timeout(Duration),
-    #[error("{0}")]
-    Failed(io::Error),
-    /// This side has no socket or port left; the pod was not even asked.
-    #[error("{0}")]
-    Exhausted(io::Error),
-}
-
-/// Why a request brought no response.
-#[derive(Debug)]
-pub struct SendError<B> {
-    pub error: hyper::Error,
-    /// Given back where not a byte of it was sent.
-    pub unsent: Option<Request<B>>,
-}
-
 impl<B> Http1<B>
 where
     B: Body<Data = bytes::Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Connects. `header_bytes` bounds a response's head and the read buffer; `opened` counts the connection.
-    pub async fn connect(
-        address: SocketAddr,
-        timeout: Duration,
+    /// Speaks HTTP/1.1 on a fresh stream. `header_bytes` bounds a response's head and the read buffer.
+    pub async fn handshake(
+        stream: SharedStream,
         header_bytes: usize,
-        opened: impl FnOnce() -> Opened,
+        opened: Opened,
     ) -> Result<Self, ConnectError> {
-        let socket = socket(address).map_err(ConnectError::Exhausted)?;
-        let stream = tokio::time::timeout(timeout, socket.connect(address))
-            .await
-            .map_err(|_| ConnectError::Timeout(timeout))?
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::AddrNotAvailable => ConnectError::Exhausted(error),
-                _ => ConnectError::Failed(error),
-            })?;
-        let stream = SharedStream::new(stream);
         let (sender, connection) = Builder::new()
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .handshake(TokioIo::new(PodIo::new(stream.clone())))
             .await
-            .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
+            .map_err(|_| ConnectError::Protocol)?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),
             stream,
             closed: false,
             reused: false,
-            _opened: opened(),
+            _opened: opened,
         })
     }
 
@@ -105,9 +70,22 @@ where
             response.as_mut().poll(cx)
         })
         .await;
-        outcome.map_err(|mut error| SendError {
-            unsent: error.take_message(),
-            error: error.into_error(),
+        outcome.map_err(|mut error| {
+            let unsent = error.take_message();
+            let error = error.into_error();
+            let cause = if error.is_parse_too_large() {
+                Cause::HeadTooLarge
+            } else if error.is_parse() {
+                Cause::Protocol
+            } else if self.reused {
+                Cause::Stale
+            } else {
+                Cause::Ended
+            };
+            SendError {
+                unsent,
+                ..SendError::new(cause)
+            }
         })
     }
 
@@ -152,24 +130,6 @@ fn drive(
     } else {
         Poll::Pending
     }
-}
-
-/// A socket to a pod. The kernel notices for us when the pod's host goes without a word while a response is awaited.
-///
-/// There is no `TCP_USER_TIMEOUT`: it would also end an upload to a pod that lives but does not read for a while.
-fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(15))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3);
-    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
-    Ok(socket)
 }
 
 /// hyper's own lower bound of its read buffer.

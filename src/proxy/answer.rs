@@ -4,6 +4,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::grpc;
 use crate::error::{Kind, Row};
 
 /// Marks a response as ours, with the flag of the error table.
@@ -24,11 +25,29 @@ impl Failure {
         }
     }
 
-    /// The response; `list_age` says how old the endpoint list is where that may be the cause.
+    /// The sentence; `list_age` says how old the endpoint list is where that may be the cause.
+    fn sentence(&self, list_age: Option<&str>) -> String {
+        let flag = self.kind.row().flag.as_str();
+        let age = list_age.map(|age| format!("; {age}")).unwrap_or_default();
+        format!("podrobin {flag}: {}{age}", self.reason)
+    }
+
+    /// The response as a gRPC client reads it: a head that is all there is ("trailers-only"), with the table's code.
+    pub fn into_grpc(self, list_age: Option<&str>) -> Response<ResponseBody> {
+        let Row { code, flag, .. } = self.kind.row();
+        let mut response = Response::new(ResponseBody::empty());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, grpc::CONTENT_TYPE);
+        headers.insert(grpc::STATUS, HeaderValue::from(code as u16));
+        headers.insert(grpc::MESSAGE, grpc::message(&self.sentence(list_age)));
+        headers.insert(X_PODROBIN_ERROR, HeaderValue::from_static(flag.as_str()));
+        response
+    }
+
+    /// The response as any other client reads it.
     pub fn into_response(self, list_age: Option<&str>) -> Response<ResponseBody> {
         let Row { status, flag, .. } = self.kind.row();
-        let age = list_age.map(|age| format!("; {age}")).unwrap_or_default();
-        let text = format!("podrobin {}: {}{age}\n", flag.as_str(), self.reason);
+        let text = self.sentence(list_age) + "\n";
         let mut response = Response::new(ResponseBody::text(text));
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -1,13 +1,15 @@
 //! The body of a response: a pod's, streamed as it comes, or a sentence of ours.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use h2::Reason;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio::time::Sleep;
 
 use super::attempt::Attempt;
 use super::client::Client;
@@ -15,12 +17,14 @@ use super::record::Record;
 use super::replay::AttemptBody;
 use crate::admission::Permit;
 use crate::error::Kind;
-use crate::pool::http1::Http1;
+use crate::pool::{BodyError, Carrier, Detached, Incoming};
 
 /// What a client reads. When it is dropped the request is over, whichever way.
 #[derive(Debug)]
 pub struct ResponseBody {
     content: Content,
+    /// When it must be over.
+    deadline: Option<Pin<Box<Sleep>>>,
     company: Option<Company>,
 }
 
@@ -45,24 +49,37 @@ enum Content {
 #[derive(Debug)]
 pub struct Upstreamed {
     pub incoming: Incoming,
+    /// What is left of the request's body, where that goes on by itself.
+    pub upload: Option<Detached>,
     /// `None` once the connection has closed.
-    pub connection: Option<Http1<AttemptBody>>,
+    pub carrier: Option<Carrier<AttemptBody>>,
     pub attempt: Attempt,
 }
 
 impl ResponseBody {
+    pub fn empty() -> Self {
+        Self::new(Content::Text(None))
+    }
+
     pub fn text(text: String) -> Self {
+        Self::new(Content::Text(Some(Bytes::from(text))))
+    }
+
+    pub fn upstream(upstreamed: Upstreamed) -> Self {
+        Self::new(Content::Upstream(Box::new(upstreamed)))
+    }
+
+    fn new(content: Content) -> Self {
         Self {
-            content: Content::Text(Some(Bytes::from(text))),
+            content,
+            deadline: None,
             company: None,
         }
     }
 
-    pub fn upstream(upstreamed: Upstreamed) -> Self {
-        Self {
-            content: Content::Upstream(Box::new(upstreamed)),
-            company: None,
-        }
+    /// Cuts it short if it is not over by then.
+    pub fn end_at(&mut self, deadline: Instant) {
+        self.deadline = Some(Box::pin(tokio::time::sleep_until(deadline.into())));
     }
 
     pub fn accompany(&mut self, company: Company) {
@@ -74,14 +91,14 @@ impl Upstreamed {
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // Driven first: that is what fills the channel `incoming` reads from.
-        let closed = match &mut self.connection {
-            Some(connection) => connection.poll_drive(cx).is_ready(),
+        let closed = match &mut self.carrier {
+            Some(carrier) => carrier.poll_drive(cx).is_ready(),
             None => false,
         };
         if closed {
-            self.connection = None;
+            self.carrier = None;
         }
         Pin::new(&mut self.incoming).poll_frame(cx)
     }
@@ -89,22 +106,32 @@ impl Upstreamed {
 
 impl Drop for Upstreamed {
     fn drop(&mut self) {
-        // A connection whose exchange is not over (the client left, the body still comes) closes with its drop.
-        if let Some(connection) = self.connection.take() {
-            self.attempt.upstream().put_back(connection, Instant::now());
+        // Whose exchange is not over (the client left, the body still comes) ends with its drop.
+        if let Some(carrier) = self.carrier.take() {
+            self.attempt.upstream().release(carrier);
         }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        let overdue = this
+            .deadline
+            .as_mut()
+            .map(|deadline| deadline.as_mut().poll(cx));
+        if overdue.is_some_and(|overdue| overdue.is_ready()) {
+            if let Some(company) = &mut this.company {
+                company.record.cut(Kind::RequestTimeout);
+            }
+            return Poll::Ready(Some(Err(BodyError::Http2(Reason::CANCEL.into()))));
+        }
         let frame = match &mut this.content {
             Content::Text(text) => {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));

@@ -5,18 +5,24 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use http::Version;
 use http::header::HeaderValue;
 
 use crate::net::SharedStream;
 
 /// Shared by the connection's socket, its driver and its requests; all on one thread.
+///
+/// Over HTTP/1.1 there is one request at a time, over HTTP/2 many; what is said of "the request in hand" is of HTTP/1.1.
 #[derive(Debug)]
 pub struct Client {
     stream: SharedStream,
+    version: Version,
     pub socket: SocketAddr,
     /// Its IP address, for `X-Forwarded-For`.
     pub address: HeaderValue,
     state: Cell<State>,
+    /// Requests whose response has not been handed over.
+    in_flight: Cell<usize>,
     since: Cell<Instant>,
     patience: Patience,
     /// The head being read, as it comes.
@@ -50,7 +56,7 @@ enum State {
     Silent,
     /// A head is being read.
     Head,
-    /// A request is being answered.
+    /// Requests are being answered.
     Busy,
     /// Between requests.
     Idle,
@@ -68,15 +74,28 @@ pub enum Expired {
 }
 
 impl Client {
-    pub fn new(stream: SharedStream, socket: SocketAddr, patience: Patience) -> Rc<Self> {
+    /// `opened` is the connection's first moment; since then it has been found out that it speaks `version`.
+    pub fn new(
+        stream: SharedStream,
+        socket: SocketAddr,
+        version: Version,
+        opened: Instant,
+        patience: Patience,
+    ) -> Rc<Self> {
         let address = socket.ip().to_canonical().to_string();
         Rc::new(Self {
             stream,
             socket,
             // An IP address is always a valid value; `unknown` is the header's own word for a sender without one.
             address: HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("unknown")),
-            state: Cell::new(State::Silent),
-            since: Cell::new(Instant::now()),
+            state: Cell::new(match version {
+                // Its first words were none of a request.
+                Version::HTTP_2 => State::Idle,
+                _ => State::Silent,
+            }),
+            version,
+            in_flight: Cell::new(0),
+            since: Cell::new(opened),
             patience,
             head: RefCell::default(),
             closing: Cell::new(false),
@@ -87,7 +106,7 @@ impl Client {
         })
     }
 
-    /// The socket brought these bytes.
+    /// The socket brought these bytes of HTTP/1.1.
     pub fn read(&self, bytes: &[u8]) {
         match self.state.get() {
             State::Busy => return,
@@ -101,8 +120,13 @@ impl Client {
         head.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     /// A request's head is complete.
     pub fn begin(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
         self.state.set(State::Busy);
         self.answered.set(false);
     }
@@ -117,10 +141,13 @@ impl Client {
         self.answered.set(true);
     }
 
-    /// Returns once the client has left. hyper does not look while it waits for somebody to read the request's body,
-    /// so this does, now and then.
+    /// Returns once the client has left. Over HTTP/1.1 hyper does not look while it waits for somebody to read the
+    /// request's body, so this does, now and then; over HTTP/2 it always does, and drops the request.
     pub async fn left(&self) {
         const LOOK_EVERY: Duration = Duration::from_millis(100);
+        if self.version == Version::HTTP_2 {
+            return std::future::pending().await;
+        }
         while !self.stream.is_ended() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -138,7 +165,11 @@ impl Client {
         head.clear();
         head.shrink_to(USUAL_HEAD);
         self.deadline.set(None);
-        self.enter(State::Idle);
+        let left = self.in_flight.get().saturating_sub(1);
+        self.in_flight.set(left);
+        if left == 0 {
+            self.enter(State::Idle);
+        }
     }
 
     /// A response ends the connection; its client may not know yet.
@@ -228,7 +259,13 @@ mod tests {
         let (other, accepted) = tokio::join!(other, listener.accept());
         let stream = SharedStream::new(accepted.unwrap().0);
         (
-            Client::new(stream, socket.parse().unwrap(), PATIENCE),
+            Client::new(
+                stream,
+                socket.parse().unwrap(),
+                Version::HTTP_11,
+                Instant::now(),
+                PATIENCE,
+            ),
             other.unwrap(),
         )
     }

@@ -5,34 +5,21 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::header::HeaderMap;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use http::{Request, Response, StatusCode, Version};
 
 use super::answer::Failure;
 use super::attempt::{Attempt, Blame};
 use super::body::{ResponseBody, Upstreamed};
 use super::choose::Chosen;
 use super::client::Client;
+use super::outgoing::{Outgoing, Unsayable};
 use super::record::Record;
 use super::replay::{AttemptBody, Replay};
 use super::retry::{Failed, may_retry};
 use super::{Proxy, close_after, headers};
 use crate::error::Kind;
-use crate::pool::Upstream;
-use crate::pool::http1::{ConnectError, Http1, SendError};
+use crate::pool::{Carrier, Cause, ConnectError, Incoming, SendError, Upstream};
 use crate::stats::Count;
-
-/// A request ready for any pod: its headers are those of the next hop.
-#[derive(Debug)]
-pub struct Outgoing {
-    pub method: Method,
-    pub uri: Uri,
-    pub headers: HeaderMap,
-    pub body: Replay,
-    /// It may be sent again even if a pod may have seen it.
-    pub idempotent: bool,
-}
 
 /// A failed attempt: what the client is told if it was the last, and whether it may be followed by another.
 struct Setback {
@@ -71,10 +58,10 @@ impl Proxy {
             );
             let last = retries >= self.settings.retry.retries;
             let setback = match self.attempt(&upstream, &mut outgoing, last).await {
-                Ok((response, connection)) => {
+                Ok((response, carrier)) => {
                     attempt.answered();
                     record.answered(response.status());
-                    return Ok(respond(response, connection, attempt));
+                    return Ok(respond(response, carrier, attempt, client.version()));
                 }
                 Err(setback) => setback,
             };
@@ -122,36 +109,30 @@ impl Proxy {
         upstream: &Rc<Upstream<AttemptBody>>,
         outgoing: &mut Outgoing,
         last: bool,
-    ) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
-        if let Some(protocol) = upstream.unsupported() {
-            return Err(Setback {
-                failure: Failure::new(
-                    Kind::BrokenProtocol,
-                    format!(
-                        "pod {} speaks {protocol}; only HTTP/1.1 is spoken to pods",
-                        label(upstream)
-                    ),
-                ),
-                unsent: true,
-                blame: Blame::Nobody,
-            });
-        }
+    ) -> Result<(Response<Incoming>, Carrier<AttemptBody>), Setback> {
         loop {
-            let mut connection = self.connection(upstream, outgoing).await?;
-            let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
-            let request = outgoing.request(keep_copy);
-            let sent = self.send(&mut connection, request, &outgoing.body).await;
+            let mut carrier = upstream
+                .carrier(!outgoing.idempotent)
+                .await
+                .map_err(|error| unreached(&error, upstream))?;
+            let version = carrier.version();
+            // A pod may turn away a stream without having looked at it, whatever was to be done there.
+            let may_return = outgoing.idempotent || version == Version::HTTP_2;
+            let keep_copy = !last && may_return && outgoing.body.is_replayable();
+            let request = outgoing.request(version, keep_copy).map_err(unsayable)?;
+            let sent = self.send(&mut carrier, request, &outgoing.body).await;
             match sent {
-                Ok(Ok(response)) => return checked(response, connection, upstream),
-                Ok(Err(SendError { error, unsent })) => {
-                    let never_sent = unsent.is_some();
-                    if let Some(unsent) = unsent {
+                Ok(Ok(response)) => return checked(response, carrier, upstream),
+                Ok(Err(mut error)) => {
+                    let never_sent = error.unsent.is_some();
+                    if let Some(unsent) = error.unsent.take() {
                         outgoing.restore(unsent);
                     }
-                    if never_sent && connection.is_reused() {
+                    if never_sent && carrier.is_reused() {
                         continue;
                     }
-                    return Err(setback(&error, never_sent, &connection, outgoing, upstream));
+                    let unsent = never_sent || error.unprocessed;
+                    return Err(setback(error.cause, unsent, outgoing, upstream));
                 }
                 Err(timeout) => {
                     return Err(Setback {
@@ -170,64 +151,20 @@ impl Proxy {
         }
     }
 
-    /// A kept connection, or a new one.
-    async fn connection(
-        &self,
-        upstream: &Rc<Upstream<AttemptBody>>,
-        outgoing: &Outgoing,
-    ) -> Result<Http1<AttemptBody>, Setback> {
-        if let Some(connection) = upstream.checkout(Instant::now(), !outgoing.idempotent) {
-            return Ok(connection);
-        }
-        let connected = upstream
-            .connect(
-                self.settings.timeouts.connect,
-                self.settings.limits.header_bytes,
-            )
-            .await;
-        connected.map_err(|error| {
-            let blame = match &error {
-                ConnectError::Exhausted(_) => Blame::Nobody,
-                ConnectError::Failed(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    Blame::Refused
-                }
-                ConnectError::Failed(_) | ConnectError::Timeout(_) => Blame::Pod,
-            };
-            let (kind, why) = match error {
-                ConnectError::Timeout(after) => {
-                    (Kind::ConnectTimeout, format!("no answer within {after:?}"))
-                }
-                ConnectError::Failed(error) => (Kind::ConnectFailed, error.kind().to_string()),
-                ConnectError::Exhausted(error) => (
-                    Kind::Overload,
-                    format!("out of sockets here ({})", error.kind()),
-                ),
-            };
-            Setback {
-                failure: Failure::new(
-                    kind,
-                    format!("could not connect to pod {}: {why}", label(upstream)),
-                ),
-                unsent: true,
-                blame,
-            }
-        })
-    }
-
     /// Sends and waits for the response's head; the outer error is the response timeout. That runs while it is the
     /// pod's turn: how long a client takes to send its body is not the pod's matter.
     async fn send(
         &self,
-        connection: &mut Http1<AttemptBody>,
+        carrier: &mut Carrier<AttemptBody>,
         request: Request<AttemptBody>,
         body: &Replay,
     ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Duration> {
         let Some(timeout) = self.settings.timeouts.response else {
-            return Ok(connection.send(request).await);
+            return Ok(carrier.send(request).await);
         };
         let started = Instant::now();
         let mut deadline = started + timeout;
-        let mut response = pin!(connection.send(request));
+        let mut response = pin!(carrier.send(request));
         loop {
             if let Ok(sent) = tokio::time::timeout_at(deadline.into(), &mut response).await {
                 return Ok(sent);
@@ -244,8 +181,9 @@ impl Proxy {
 /// The client's response, with all that must live as long as it does.
 fn respond(
     response: Response<Incoming>,
-    connection: Http1<AttemptBody>,
+    mut carrier: Carrier<AttemptBody>,
     attempt: Attempt,
+    version: Version,
 ) -> Response<ResponseBody> {
     let (mut head, incoming) = response.into_parts();
     if let Some(seconds) = headers::keep_alive_timeout(&head.headers) {
@@ -254,60 +192,33 @@ fn respond(
     }
     headers::for_client(&mut head.headers);
     // The pod's version is that of its own hop.
-    head.version = Version::HTTP_11;
+    head.version = version;
     let unread = attempt.body().is_unread();
     let body = ResponseBody::upstream(Upstreamed {
         incoming,
-        connection: Some(connection),
+        upload: carrier.detach_upload(),
+        carrier: Some(carrier),
         attempt,
     });
     let mut response = Response::from_parts(head, body);
-    if unread {
+    if unread && version != Version::HTTP_2 {
         close_after(&mut response);
     }
     response
 }
 
-impl Outgoing {
-    /// The request as one attempt sends it. Without `keep_copy` the head is given away, and only
-    /// [`restore`](Self::restore) brings it back.
-    fn request(&mut self, keep_copy: bool) -> Request<AttemptBody> {
-        let mut request = Request::new(self.body.attempt());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = if keep_copy {
-            self.headers.clone()
-        } else {
-            std::mem::take(&mut self.headers)
-        };
-        if let Some(gate) = self.body.gate() {
-            hyper::ext::on_informational(&mut request, move |informational| {
-                if informational.status() == StatusCode::CONTINUE {
-                    gate.open();
-                }
-            });
-        }
-        request
-    }
-
-    /// Takes back the head of a request that was not sent.
-    fn restore(&mut self, request: Request<AttemptBody>) {
-        self.headers = request.into_parts().0.headers;
-    }
-}
-
 /// A response that may be passed on.
 fn checked(
     response: Response<Incoming>,
-    connection: Http1<AttemptBody>,
+    carrier: Carrier<AttemptBody>,
     upstream: &Upstream<AttemptBody>,
-) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
+) -> Result<(Response<Incoming>, Carrier<AttemptBody>), Setback> {
     let unasked = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         "switched protocols"
     } else if !headers::is_plainly_coded(response.headers()) {
         "used a transfer coding"
     } else {
-        return Ok((response, connection));
+        return Ok((response, carrier));
     };
     Err(Setback {
         failure: Failure::new(
@@ -319,42 +230,73 @@ fn checked(
     })
 }
 
-/// What a connection's error means for the request it carried.
+/// What it means for a request that no connection could be made.
+fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) -> Setback {
+    let (kind, blame) = match error {
+        ConnectError::Timeout(_) => (Kind::ConnectTimeout, Blame::Pod),
+        ConnectError::Failed(ErrorKind::ConnectionRefused) => (Kind::ConnectFailed, Blame::Refused),
+        ConnectError::Failed(_) => (Kind::ConnectFailed, Blame::Pod),
+        ConnectError::Exhausted(_) => (Kind::Overload, Blame::Nobody),
+        ConnectError::Protocol => (Kind::BrokenProtocol, Blame::Pod),
+        ConnectError::NotSpoken(_) => (Kind::BrokenProtocol, Blame::Nobody),
+    };
+    Setback {
+        failure: Failure::new(
+            kind,
+            format!("could not connect to pod {}: {error}", label(upstream)),
+        ),
+        unsent: true,
+        blame,
+    }
+}
+
+/// The request has no form in what the pod speaks.
+fn unsayable(Unsayable: Unsayable) -> Setback {
+    Setback {
+        failure: Failure::new(
+            Kind::BadRequest,
+            "the request's Host cannot be an HTTP/2 authority",
+        ),
+        unsent: true,
+        blame: Blame::Nobody,
+    }
+}
+
+/// What it means for the request that it brought no response.
 fn setback(
-    error: &hyper::Error,
+    cause: Cause,
     unsent: bool,
-    connection: &Http1<AttemptBody>,
     outgoing: &Outgoing,
     upstream: &Upstream<AttemptBody>,
 ) -> Setback {
     let pod = label(upstream);
-    let (kind, reason) = if outgoing.body.is_broken() {
-        (
-            Kind::BadRequest,
-            "the request's body ended early or is malformed".to_owned(),
-        )
-    } else if error.is_parse_too_large() {
-        (
+    if outgoing.body.is_broken() {
+        return Setback {
+            failure: Failure::new(
+                Kind::BadRequest,
+                "the request's body ended early or is malformed",
+            ),
+            unsent,
+            blame: Blame::Nobody,
+        };
+    }
+    let (kind, what) = match cause {
+        Cause::HeadTooLarge => (
             Kind::BrokenProtocol,
-            format!("the head of pod {pod}'s response is too large"),
-        )
-    } else if error.is_parse() {
-        (
-            Kind::BrokenProtocol,
-            format!("pod {pod}'s response is not HTTP/1.1"),
-        )
-    } else {
-        (
-            Kind::Reset,
-            format!("pod {pod} closed the connection before it answered"),
-        )
+            "sent a response head that is too large",
+        ),
+        Cause::Protocol => (Kind::BrokenProtocol, "sent something that is not HTTP"),
+        Cause::Ended | Cause::Stale => (Kind::Reset, "closed the connection before it answered"),
+        Cause::Reset => (Kind::Reset, "reset the request before it answered"),
+        Cause::Refused => (Kind::Reset, "took no further requests"),
+        Cause::Silent => (Kind::Reset, "gave no sign of life"),
     };
     Setback {
-        failure: Failure::new(kind, reason),
+        failure: Failure::new(kind, format!("pod {pod} {what}")),
         unsent,
-        // A pod may close a kept connection whenever it likes.
-        blame: match kind {
-            Kind::Reset if connection.is_reused() => Blame::Nobody,
+        blame: match cause {
+            // A pod may close a kept connection, or take no more, whenever it likes.
+            Cause::Stale | Cause::Refused => Blame::Nobody,
             _ => Blame::Pod,
         },
     }

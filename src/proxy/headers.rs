@@ -49,6 +49,44 @@ pub fn for_upstream(headers: &mut HeaderMap, client: &HeaderValue) {
     }
 }
 
+/// Makes an HTTP/2 request's headers those of the same request over HTTP/1.1: with the framing that a body without a
+/// length needs, and with its cookies in one field (RFC 9113 section 8.2.3).
+pub fn from_http2(headers: &mut HeaderMap, has_no_body: bool) {
+    if !has_no_body && !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// A request's headers for a pod over HTTP/2: without those that belong to an HTTP/1.1 connection (RFC 9113 section
+/// 8.2.2), and without Host, which is `:authority` there. No expectation either: the stream's window is what holds a
+/// body back.
+pub fn for_http2(headers: &HeaderMap) -> HeaderMap {
+    let stays = |name: &HeaderName| {
+        *name != header::HOST
+            && *name != header::CONNECTION
+            && *name != header::TRANSFER_ENCODING
+            && *name != header::EXPECT
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| stays(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
 /// Makes a response's headers those of the way back. `Trailer` stays: it says which trailers follow.
 ///
 /// A `Content-Length` beside a `Transfer-Encoding` goes: the chunks have told where the body ends (RFC 9112 section

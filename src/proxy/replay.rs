@@ -33,8 +33,7 @@ pub struct Replay {
 struct Source {
     incoming: Incoming,
     kept: BytesMut,
-    /// How many bytes may be kept.
-    keep: usize,
+    keep: Keep,
     trailers: Option<HeaderMap>,
     /// The last frame has been read.
     finished: bool,
@@ -45,6 +44,15 @@ struct Source {
     state: State,
     /// Bytes that came from the client.
     received: u64,
+}
+
+/// How much of a body is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// At most.
+    pub bytes: usize,
+    /// Whether anything is. Where not, [`Replay::keep`] may still ask for it.
+    pub on: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +83,8 @@ pub struct ContinueGate {
 }
 
 impl Replay {
-    /// `keep` is the most bytes to keep, 0 for a request that is never repeated once a byte was sent.
     /// `expects_continue`: the body is not asked for until the pod asks.
-    pub fn new(incoming: Incoming, keep: usize, expects_continue: bool) -> Self {
+    pub fn new(incoming: Incoming, keep: Keep, expects_continue: bool) -> Self {
         if incoming.is_end_stream() {
             return Self {
                 source: None,
@@ -111,6 +118,13 @@ impl Replay {
                 .as_ref()
                 .filter(|gate| !gate.open.load(Relaxed))
                 .map(|gate| (gate.clone(), Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)))),
+        }
+    }
+
+    /// From here on it goes to a pod that may turn it away unseen, so that it may have to go to another.
+    pub fn keep(&self) {
+        if let Some(source) = &self.source {
+            source.borrow_mut().keep.on = true;
         }
     }
 
@@ -207,7 +221,8 @@ impl Source {
     }
 
     fn keep(&mut self, data: &Bytes) {
-        if self.state == State::Whole && self.kept.len() + data.len() <= self.keep {
+        let most = if self.keep.on { self.keep.bytes } else { 0 };
+        if self.state == State::Whole && self.kept.len() + data.len() <= most {
             self.kept.extend_from_slice(data);
         } else if self.state == State::Whole {
             self.state = State::Spilled;

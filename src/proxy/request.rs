@@ -36,7 +36,24 @@ pub fn check(
 
 fn check_host(head: &mut request::Parts, default_host: &HeaderValue) -> Result<(), Refusal> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
+    let authority = head
+        .uri
+        .authority()
+        .filter(|_| head.version == Version::HTTP_2);
     match (hosts.next(), hosts.next()) {
+        (None, _) if authority.is_some() => Ok(()),
+        (Some(host), _)
+            if authority.is_some_and(|authority| {
+                !host
+                    .as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            }) =>
+        {
+            refuse(
+                Kind::BadRequest,
+                "the request's Host differs from its :authority",
+            )
+        }
         (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
         (Some(_), None) => refuse(Kind::BadRequest, "the Host header is not a host"),
         (Some(_), Some(_)) => refuse(
@@ -59,14 +76,13 @@ fn is_host(value: &[u8]) -> bool {
 }
 
 fn check_target(head: &mut request::Parts) -> Result<(), Refusal> {
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return refuse(Kind::BadRequest, "the target * is for OPTIONS alone");
+    }
     if head.uri.authority().is_none() {
-        let asterisk = head.uri.path() == "*";
-        if asterisk && head.method != Method::OPTIONS {
-            return refuse(Kind::BadRequest, "the target * is for OPTIONS alone");
-        }
         return Ok(());
     }
-    // Absolute-form: its authority is the host, whatever the Host header says.
+    // Absolute-form, as all of HTTP/2: its authority is the host, whatever the Host header says.
     let authority = head
         .uri
         .authority()
@@ -134,6 +150,11 @@ fn has_content_length(raw_head: &[u8]) -> bool {
 
 fn check_expect(head: &mut request::Parts) -> Result<(), Refusal> {
     if !head.headers.contains_key(header::EXPECT) {
+        return Ok(());
+    }
+    if head.version == Version::HTTP_2 {
+        // Its body comes as its stream's window lets it, whatever it expects.
+        head.headers.remove(header::EXPECT);
         return Ok(());
     }
     if head.version == Version::HTTP_10 {

@@ -14,12 +14,27 @@ use crate::proxy::client::Client;
 #[derive(Debug)]
 pub struct ClientIo {
     stream: SharedStream,
-    client: Rc<Client>,
+    /// What was read to find out what is spoken.
+    ahead: Vec<u8>,
+    /// Who is told of bytes, over HTTP/1.1.
+    client: Option<Rc<Client>>,
 }
 
 impl ClientIo {
-    pub fn new(stream: SharedStream, client: Rc<Client>) -> Self {
-        Self { stream, client }
+    pub fn http1(stream: SharedStream, client: Rc<Client>, ahead: Vec<u8>) -> Self {
+        Self {
+            stream,
+            ahead,
+            client: Some(client),
+        }
+    }
+
+    pub fn http2(stream: SharedStream, ahead: Vec<u8>) -> Self {
+        Self {
+            stream,
+            ahead,
+            client: None,
+        }
     }
 }
 
@@ -30,10 +45,16 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        } else {
+            let fits = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..fits]);
+            self.ahead.drain(..fits);
+        }
         let read = &buf.filled()[before..];
-        if !read.is_empty() {
-            self.client.read(read);
+        if let Some(client) = self.client.as_ref().filter(|_| !read.is_empty()) {
+            client.read(read);
         }
         Poll::Ready(Ok(()))
     }

@@ -60,7 +60,8 @@ fn every_flag_reaches_its_setting() {
         --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
         --retries 4 --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
-        --address-family ipv6 --access-log json";
+        --address-family ipv6 --access-log json --upstream-protocol http2 \
+        --upstream-keepalive 19ms";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -73,6 +74,7 @@ fn every_flag_reaches_its_setting() {
             header: ms(2),
             client_idle: ms(3),
             upstream_idle: ms(4),
+            upstream_keepalive: ms(19),
             response: Some(ms(5)),
             request: Some(ms(6)),
             hold: ms(7),

@@ -126,17 +126,13 @@ fn say(name: &str) -> String {
 
 /// What `appProtocol` means here (KEP-3726, and the names others have used before it).
 ///
-/// HTTP/1.1 is spoken, in clear text. A name that is known to mean TLS or HTTP/2 is not, and plain HTTP/1.1 sent there
+/// HTTP/1.1 and HTTP/2 are spoken, in clear text. A name that is known to mean TLS is not, and clear text sent there
 /// would be a mistake. Any other name is "implementation-defined": taken as HTTP/1.1, as if it were unset.
 pub(super) fn protocol(app_protocol: Option<&str>) -> AppProtocol {
-    const NOT_SPOKEN: [&str; 12] = [
-        "kubernetes.io/h2c",
+    const HTTP2: [&str; 5] = ["kubernetes.io/h2c", "h2c", "http2", "http/2", "grpc"];
+    const NOT_SPOKEN: [&str; 7] = [
         "kubernetes.io/wss",
-        "h2c",
         "h2",
-        "http2",
-        "http/2",
-        "grpc",
         "grpcs",
         "https",
         "wss",
@@ -144,10 +140,16 @@ pub(super) fn protocol(app_protocol: Option<&str>) -> AppProtocol {
         "ssl",
     ];
     let name = app_protocol.unwrap_or_default();
-    NOT_SPOKEN
-        .iter()
-        .find(|known| name.eq_ignore_ascii_case(known))
-        .map_or(AppProtocol::Http1, |known| {
-            AppProtocol::Unsupported((*known).to_owned())
-        })
+    let is_one_of = |names: &[&'static str]| {
+        names
+            .iter()
+            .copied()
+            .find(|known| name.eq_ignore_ascii_case(known))
+    };
+    if is_one_of(&HTTP2).is_some() {
+        return AppProtocol::Http2;
+    }
+    is_one_of(&NOT_SPOKEN).map_or(AppProtocol::Http1, |known| {
+        AppProtocol::Unsupported(known.to_owned())
+    })
 }

@@ -117,7 +117,11 @@ fn what_is_spoken_comes_from_app_protocol() {
         assert_eq!(spoken(json!(name)), AppProtocol::Http1, "{name}");
     }
     assert_eq!(spoken(json!(null)), AppProtocol::Http1);
-    for name in ["kubernetes.io/h2c", "grpc", "https", "kubernetes.io/wss"] {
+    for name in ["kubernetes.io/h2c", "grpc", "h2c", "http2"] {
+        assert_eq!(spoken(json!(name)), AppProtocol::Http2, "{name}");
+        assert_eq!(spoken(json!(name.to_uppercase())), AppProtocol::Http2);
+    }
+    for name in ["https", "kubernetes.io/wss", "grpcs"] {
         let expected = AppProtocol::Unsupported(name.to_owned());
         assert_eq!(spoken(json!(name)), expected);
         assert_eq!(spoken(json!(name.to_uppercase())), expected);

@@ -1,0 +1,82 @@
+//! A request ready for any pod, in the form of whichever protocol carries it.
+
+use http::header::{self, HeaderMap};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, StatusCode, Uri, Version};
+
+use super::headers;
+use super::replay::{AttemptBody, Replay};
+
+/// Its headers are those of the next hop over HTTP/1.1, its target is in origin-form.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Replay,
+    /// It may be sent again even if a pod may have seen it.
+    pub idempotent: bool,
+}
+
+/// A request that HTTP/2 has no form for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsayable;
+
+impl Outgoing {
+    /// The request as one attempt sends it over `version`. Without `keep_copy` the head is given away, and only
+    /// [`restore`](Self::restore) brings it back.
+    pub fn request(
+        &mut self,
+        version: Version,
+        keep_copy: bool,
+    ) -> Result<Request<AttemptBody>, Unsayable> {
+        let mut request = Request::new(self.body.attempt());
+        *request.method_mut() = self.method.clone();
+        if version == Version::HTTP_2 {
+            *request.uri_mut() = self.absolute()?;
+            *request.headers_mut() = headers::for_http2(&self.headers);
+            self.body.keep();
+            // Sent unasked: the stream's window holds it back as long as the pod likes.
+            if let Some(gate) = self.body.gate() {
+                gate.open();
+            }
+        } else {
+            *request.uri_mut() = self.uri.clone();
+            *request.headers_mut() = if keep_copy {
+                self.headers.clone()
+            } else {
+                std::mem::take(&mut self.headers)
+            };
+            if let Some(gate) = self.body.gate() {
+                hyper::ext::on_informational(&mut request, move |informational| {
+                    if informational.status() == StatusCode::CONTINUE {
+                        gate.open();
+                    }
+                });
+            }
+        }
+        *request.version_mut() = version;
+        Ok(request)
+    }
+
+    /// Takes back the head of a request that was not sent, as [`request`](Self::request) gave it away.
+    pub fn restore(&mut self, request: Request<AttemptBody>) {
+        if request.version() != Version::HTTP_2 {
+            self.headers = request.into_parts().0.headers;
+        }
+    }
+
+    /// The target in absolute-form, from which HTTP/2 takes `:scheme`, `:authority` and `:path` (RFC 9113 section 8.3.1).
+    fn absolute(&self) -> Result<Uri, Unsayable> {
+        let host = self.headers.get(header::HOST).ok_or(Unsayable)?;
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| Unsayable)?);
+        parts.path_and_query = self
+            .uri
+            .path_and_query()
+            .cloned()
+            .or(Some(PathAndQuery::from_static("/")));
+        Uri::from_parts(parts).map_err(|_| Unsayable)
+    }
+}

@@ -1,0 +1,85 @@
+//! A client that speaks HTTP/2: many requests at once, each balanced on its own.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use http::Version;
+use hyper::rt::Executor;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::patience::Watch;
+use super::{Connection, LINGER};
+use crate::drain::Signal;
+use crate::worker::client_io::ClientIo;
+
+/// Requests at once on one connection.
+const STREAMS: u32 = 100;
+
+/// Bytes of a request's body that may wait here unread. All streams' together are the connection's window, so that a
+/// body that no pod takes never holds up its neighbours.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Bytes of a response that may wait here for the client.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Streams that a client may reset before they were looked at, and streams that it may make us reset, before the
+/// connection ends: a client that goes on so is an attack (CVE-2023-44487).
+const EARLY_RESETS: usize = 50;
+const FORCED_RESETS: usize = 200;
+
+/// Runs a stream's work on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct OnThisThread;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, work: F) {
+        tokio::task::spawn_local(work);
+    }
+}
+
+impl Connection {
+    /// Serves streams; `read` is the preface.
+    pub(super) async fn http2(self, read: Vec<u8>, mut drain: Signal) {
+        let client = self.client(Version::HTTP_2);
+        let mut builder = Builder::new(OnThisThread);
+        builder
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(STREAMS * STREAM_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(u32::try_from(self.header_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(EARLY_RESETS)
+            .max_local_error_reset_streams(FORCED_RESETS);
+        let service = service_fn(|request| {
+            let (proxy, client) = (self.proxy.clone(), client.clone());
+            async move { Ok::<_, Infallible>(proxy.handle(request, client).await) }
+        });
+        let io = TokioIo::new(ClientIo::http2(self.stream.clone(), read));
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut watch = Watch::new(client.clone());
+        let goes_on = tokio::select! {
+            biased;
+            // How it ended, its streams have told.
+            goes_on = poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(false),
+                Poll::Pending => watch.poll(cx).map(|_| true),
+            }) => goes_on,
+            () = drain.draining() => true,
+        };
+        if !goes_on {
+            return;
+        }
+        // The client is told; what it sends meanwhile is served, and what is under way ends.
+        connection.as_mut().graceful_shutdown();
+        while tokio::time::timeout(LINGER, &mut connection).await.is_err() {
+            if client.quiet_since().is_some() {
+                // It does not even acknowledge.
+                return;
+            }
+        }
+    }
+}
