@@ -118,7 +118,7 @@ where
     pub fn is_reused(&self) -> bool {
         match self {
             Self::Http1(connection) => connection.is_reused(),
-            Self::Http2(_) => true,
+            Self::Http2(stream) => stream.is_reused(),
         }
     }
 }

@@ -85,10 +85,12 @@ impl Connections {
         F: Future<Output = Result<Rc<Shareable>, ConnectError>> + 'static,
     {
         let mut lost = 0;
+        let mut was_there = true;
         loop {
-            if let Some(stream) = self.open_place() {
+            if let Some(stream) = self.open_place(was_there) {
                 return Ok(stream);
             }
+            was_there = false;
             let connected = self.join(&connect).await?;
             if connected.is_spent() {
                 // A pod that opens and closes: one more is made for those who came late to one that served others.
@@ -104,13 +106,13 @@ impl Connections {
         }
     }
 
-    fn open_place<B>(&self) -> Option<Stream<B>> {
+    fn open_place<B>(&self, was_there: bool) -> Option<Stream<B>> {
         let mut open = self.open.borrow_mut();
         open.retain(|connection| !connection.is_spent());
         // The first that has room: later ones fall idle when there is less to do.
         open.iter()
             .find(|open| open.has_room())
-            .map(|open| Stream::new(open))
+            .map(|open| Stream::new(open, was_there))
     }
 
     fn join<F>(&self, connect: &impl Fn() -> F) -> Shared<Connecting>

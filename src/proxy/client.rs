@@ -23,6 +23,8 @@ pub struct Client {
     state: Cell<State>,
     /// Requests whose response has not been handed over.
     in_flight: Cell<usize>,
+    /// There has been a request.
+    begun: Cell<bool>,
     since: Cell<Instant>,
     patience: Patience,
     /// The head being read, as it comes.
@@ -95,6 +97,7 @@ impl Client {
             }),
             version,
             in_flight: Cell::new(0),
+            begun: Cell::new(false),
             since: Cell::new(opened),
             patience,
             head: RefCell::default(),
@@ -127,8 +130,15 @@ impl Client {
     /// A request's head is complete.
     pub fn begin(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
+        self.begun.set(true);
         self.state.set(State::Busy);
         self.answered.set(false);
+    }
+
+    /// Whether there has been a request. Before the first, all that hyper would write is its own word on bytes that are
+    /// none.
+    pub fn has_begun(&self) -> bool {
+        self.begun.get()
     }
 
     /// The request must be over by then.

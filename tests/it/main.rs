@@ -12,6 +12,8 @@ mod balancing;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod cli;
@@ -35,6 +37,8 @@ mod harness;
 mod headers;
 #[cfg(test)]
 mod hold;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod kube_faults;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 pub mod client;
 pub mod cluster;
+pub mod frames;
 pub mod head;
+pub mod http2;
 pub mod load;
 pub mod log;
 pub mod manners;
@@ -14,6 +16,7 @@ pub mod within;
 
 pub use client::Client;
 pub use cluster::Cluster;
+pub use http2::H2Client;
 pub use load::Load;
 pub use pod::Pod;
 pub use sidecar::Sidecar;

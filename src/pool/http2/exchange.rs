@@ -21,6 +21,8 @@ pub struct Stream<B> {
     sender: SendRequest<Bytes>,
     upload: Option<Upload<B>>,
     place: Place,
+    /// The connection was there before the request.
+    was_there: bool,
 }
 
 /// A response's body. It holds no place: that is the exchange's.
@@ -42,12 +44,18 @@ struct Upload<B> {
 struct Broken;
 
 impl<B> Stream<B> {
-    pub(super) fn new(connection: &Shareable) -> Self {
+    pub(super) fn new(connection: &Shareable, was_there: bool) -> Self {
         Self {
             sender: connection.sender.clone(),
             upload: None,
             place: Place::take(&connection.health),
+            was_there,
         }
+    }
+
+    /// Whether the connection was there before the request, and may have ended meanwhile.
+    pub fn is_reused(&self) -> bool {
+        self.was_there
     }
 }
 

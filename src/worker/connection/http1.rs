@@ -77,12 +77,16 @@ impl Connection {
         match ending {
             Ok(Ok(())) | Err(Ending::Expired(Expired::Quiet)) => {}
             Ok(Err(error)) if error.is_parse() => {
-                let too_large = error.is_parse_too_large();
-                proxy.count_refused(if too_large {
-                    Kind::HeaderTooLarge
+                let (kind, reason) = if error.is_parse_too_large() {
+                    (Kind::HeaderTooLarge, "the request's head is too large")
                 } else {
-                    Kind::BadRequest
-                });
+                    (Kind::BadRequest, "the request is malformed")
+                };
+                proxy.count_refused(kind);
+                // What does not even name a version would not understand.
+                if !client.has_begun() && names_version(&client.raw_head()) {
+                    stream.write_now(answer::raw(kind, reason).as_bytes());
+                }
                 client.set_closing();
             }
             // The client went away, or its response was cut short; the requests have told.
@@ -106,6 +110,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether the first line of what came ends as a request's does, with the version (RFC 9112 section 3).
+fn names_version(head: &[u8]) -> bool {
+    head.trim_ascii_start()
+        .split(|byte| *byte == b'\n')
+        .next()
+        .and_then(|line| line.rsplit(|byte| *byte == b' ').next())
+        .is_some_and(|last| last.starts_with(b"HTTP/"))
 }
 
 /// Whether a connection that is draining has ended by itself.

@@ -37,6 +37,45 @@ pub struct Record {
     pub heads: Vec<Head>,
     /// Requests read whole.
     pub requests: Vec<Message>,
+    /// Requests over HTTP/2 that began.
+    pub streams: usize,
+    /// Of these, how the script's work on them ended: the reason of a reset by the other side, if that is what it was.
+    pub ended: Vec<Option<h2::Reason>>,
+    /// Requests over HTTP/2 read whole.
+    pub calls: Vec<Seen>,
+}
+
+/// A request as it came over HTTP/2.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub uri: http::Uri,
+    pub headers: http::HeaderMap,
+    pub body: Vec<u8>,
+    pub trailers: http::HeaderMap,
+}
+
+/// Writes a pod's record for requests over HTTP/2.
+#[derive(Clone, Debug)]
+pub struct Streams(Arc<watch::Sender<Record>>);
+
+impl Streams {
+    pub fn begun(&self) {
+        self.0.send_modify(|record| record.streams += 1);
+    }
+
+    pub fn ended(&self, reason: Option<h2::Reason>) {
+        self.0.send_modify(|record| record.ended.push(reason));
+    }
+
+    pub fn finished(&self, head: &http::request::Parts, body: Vec<u8>, trailers: http::HeaderMap) {
+        let seen = Seen {
+            uri: head.uri.clone(),
+            headers: head.headers.clone(),
+            body,
+            trailers,
+        };
+        self.0.send_modify(|record| record.calls.push(seen));
+    }
 }
 
 /// One connection to a pod, in the hands of its script.
@@ -156,6 +195,13 @@ impl Pod {
         record.requests[0].clone()
     }
 
+    /// The only request it got over HTTP/2.
+    pub fn only_call(&self) -> Seen {
+        let record = self.record();
+        assert_eq!(record.calls.len(), 1, "{}: {record:?}", self.name);
+        record.calls[0].clone()
+    }
+
     /// How many heads of that method came.
     pub fn count(&self, method: &str) -> usize {
         let record = self.record();
@@ -243,6 +289,11 @@ impl Session {
             Some(head) => self.rest(head).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The part of the pod's record that is of HTTP/2.
+    pub fn streams(&self) -> Streams {
+        Streams(self.record.clone())
     }
 
     /// A plain answer: 200 with the pod's name.

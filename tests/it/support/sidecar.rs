@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::head::Message;
 use super::log::{Log, field};
-use super::{Client, Cluster, Pod, Slices, eventually};
+use super::{Client, Cluster, H2Client, Pod, Slices, eventually};
 
 /// Killed when it is dropped. A failing test prints what it said.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ impl Sidecar {
 
     pub async fn client(&self) -> Client {
         Client::connect(self.proxy).await
+    }
+
+    pub async fn http2(&self) -> H2Client {
+        H2Client::connect(self.proxy).await
     }
 
     /// One GET on a connection of its own.
@@ -180,6 +184,11 @@ impl Plan {
     pub fn with(mut self, flag: &str, value: &str) -> Self {
         self.args.extend([flag.to_owned(), value.to_owned()]);
         self
+    }
+
+    /// Pods are spoken to over HTTP/2.
+    pub fn http2_to_pods(self) -> Self {
+        self.with("--upstream-protocol", "http2")
     }
 
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {

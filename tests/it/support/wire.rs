@@ -32,6 +32,12 @@ impl Wire {
         &mut self.stream
     }
 
+    /// For a protocol that is not read by hand. Nothing must have been read yet.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.buffer.is_empty(), "{:?}", latin1(&self.buffer));
+        self.stream
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }

@@ -1,0 +1,8 @@
+//! HTTP/2 on either side.
+
+mod carrying;
+mod farewell;
+mod framing;
+mod moving;
+mod sharing;
+mod silence;

@@ -1,0 +1,174 @@
+//! What a request and its response look like on the other side, whichever version that speaks.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::support::client::post;
+use crate::support::http2::{self, Exchange};
+use crate::support::{Pod, Sidecar, Slices, manners, slices::Entry};
+
+/// Both clients over a pod of each version.
+#[tokio::test]
+async fn requests_bodies_and_answers_pass_between_all_versions() {
+    for http2_pod in [false, true] {
+        let (pod, slices) = if http2_pod {
+            let pod = Pod::scripted("a", http2::answer_all).await;
+            let slices = Slices::of([Entry::from(&pod).speaking("kubernetes.io/h2c")]);
+            (pod, slices)
+        } else {
+            let pod = Pod::start("a").await;
+            let slices = Slices::of([Entry::from(&pod)]);
+            (pod, slices)
+        };
+        let sidecar = Sidecar::watching(&slices).start().await;
+        let body = vec![b'x'; 300_000];
+
+        let mut client = sidecar.client().await;
+        let got = client.get("/1?q=%20").await;
+        assert_eq!(
+            (got.status(), got.text().as_str(), got.pod()),
+            (200, "a", "a")
+        );
+        let posted = client.ask(post("/2", &body)).await;
+        assert_eq!((posted.status(), posted.text().as_str()), (200, "a"));
+
+        let client = sidecar.http2().await;
+        let got = client.get("/3?q=%20").await;
+        assert_eq!(
+            (got.status, &got.body[..], got.pod()),
+            (200, &b"a"[..], "a")
+        );
+        assert_eq!(client.post("/4", &body).await.status, 200);
+
+        let record = pod.record();
+        let seen: Vec<(String, usize)> = if http2_pod {
+            let calls = record.calls.iter();
+            calls
+                .map(|call| (call.uri.to_string(), call.body.len()))
+                .collect()
+        } else {
+            let requests = record.requests.iter();
+            requests
+                .map(|request| {
+                    let host = request.field("host").unwrap();
+                    (
+                        format!("http://{host}{}", request.head.target()),
+                        request.body.len(),
+                    )
+                })
+                .collect()
+        };
+        let expected = [
+            ("http://shop/1?q=%20", 0),
+            ("http://shop/2", 300_000),
+            ("http://shop/3?q=%20", 0),
+            ("http://shop/4", 300_000),
+        ];
+        assert_eq!(seen, expected.map(|(uri, length)| (uri.to_owned(), length)));
+    }
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_fields_and_loses_those_of_the_other_version() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let mut request = http2::request("GET", "/");
+    let headers = request.headers_mut();
+    headers.append("cookie", "a=1".parse().unwrap());
+    headers.append("cookie", "b=2".parse().unwrap());
+    headers.append("x-many", "1".parse().unwrap());
+    headers.append("x-many", "2".parse().unwrap());
+    headers.append("te", "trailers".parse().unwrap());
+    sidecar
+        .http2()
+        .await
+        .open(request, true)
+        .await
+        .unwrap()
+        .answer()
+        .await
+        .unwrap();
+    let seen = pod.only_request();
+    assert_eq!(seen.head.line, "GET / HTTP/1.1");
+    assert_eq!(seen.head.all("host"), ["shop"]);
+    assert_eq!(seen.head.all("cookie"), ["a=1; b=2"]);
+    assert_eq!(seen.head.all("x-many"), ["1", "2"]);
+    assert_eq!(seen.head.all("te"), ["trailers"]);
+    assert_eq!(seen.head.all("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.head.all("x-forwarded-host"), ["shop"]);
+    assert_eq!(seen.head.all("content-length"), [""; 0]);
+    assert_eq!(seen.head.all("transfer-encoding"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_to_an_http2_pod_loses_what_belongs_to_an_http1_connection() {
+    let pod = Pod::scripted("a", http2::answer_all).await;
+    let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
+    let request = "POST / HTTP/1.1\r\nHost: shop\r\nConnection: x-hop, te\r\nX-Hop: 1\r\nTE: trailers\r\n\
+                   Transfer-Encoding: chunked\r\nKeep-Alive: 1\r\nX-Kept: 1\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let answer = sidecar.client().await.ask(request).await;
+    assert_eq!((answer.status(), answer.pod()), (200, "a"));
+    let seen = pod.only_call();
+    assert_eq!(seen.uri, "http://shop/");
+    assert_eq!(seen.body, b"abc");
+    let names: Vec<&str> = seen.headers.keys().map(http::HeaderName::as_str).collect();
+    let expected = [
+        "te",
+        "x-kept",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+    ];
+    let sorted = |mut names: Vec<&'static str>| {
+        names.sort_unstable();
+        names
+    };
+    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    names.sort_unstable();
+    assert_eq!(names, sorted(expected.to_vec()));
+}
+
+const TRAILING: &str = "HTTP/1.1 200 OK\r\nTrailer: x-end\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-end: down\r\n\r\n";
+
+#[tokio::test]
+async fn trailers_pass_both_ways_between_all_versions() {
+    let trailing = |exchange: Exchange| async move {
+        let mut exchange = exchange;
+        exchange.read().await?;
+        let mut body = exchange.respond.send_response(exchange.ok(), false)?;
+        body.send_data(Bytes::from_static(b"x"), false)?;
+        let trailers = HeaderMap::from_iter([("x-end".parse().unwrap(), "down".parse().unwrap())]);
+        body.send_trailers(trailers)
+    };
+    for http2_pod in [false, true] {
+        let (pod, sidecar) = if http2_pod {
+            let pod = Pod::scripted("a", http2::script(trailing)).await;
+            let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
+            (pod, sidecar)
+        } else {
+            let pod = Pod::scripted("a", manners::say(TRAILING)).await;
+            let sidecar = Sidecar::over([&pod]).start().await;
+            (pod, sidecar)
+        };
+        let client = sidecar.http2().await;
+        let mut call = client.open(http2::call("/"), false).await.unwrap();
+        call.upload
+            .send_data(Bytes::from_static(b"abc"), false)
+            .unwrap();
+        let up = HeaderMap::from_iter([("x-sum".parse().unwrap(), "up".parse().unwrap())]);
+        call.upload.send_trailers(up).unwrap();
+        let answer = call.answer().await.unwrap();
+        assert_eq!(answer.body, b"x");
+        assert_eq!(answer.trailers["x-end"], "down", "HTTP/2 pod: {http2_pod}");
+        if http2_pod {
+            let seen = pod.only_call();
+            assert_eq!(
+                (&seen.body[..], &seen.trailers["x-sum"]),
+                (&b"abc"[..], &"up".parse().unwrap())
+            );
+        } else {
+            let seen = pod.only_request();
+            assert_eq!(seen.body, b"abc");
+        }
+    }
+}

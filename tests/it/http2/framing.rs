@@ -1,0 +1,359 @@
+//! Clients that break the rules of HTTP/2, or overdo what these allow.
+
+use std::io::ErrorKind;
+
+use crate::support::frames::{
+    self, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PRIORITY,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, block,
+};
+use crate::support::wire::Wire;
+use crate::support::{Pod, Sidecar, soon};
+
+const PROTOCOL_ERROR: u32 = 1;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A GET's fields, with others in place of or after them.
+fn fields<'a>(change: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields = vec![
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "shop"),
+        (":path", "/"),
+    ];
+    fields.extend(change);
+    fields
+}
+
+async fn connect(sidecar: &Sidecar) -> Wire {
+    let mut wire = Wire::connect(sidecar.proxy).await.unwrap();
+    wire.begin_as_client(&[]).await.unwrap();
+    wire
+}
+
+/// What came of a request with these fields: a reset's code, a GOAWAY's code, or the response's frame.
+async fn outcome(sidecar: &Sidecar, fields: &[(&str, &str)]) -> Frame {
+    let mut wire = connect(sidecar).await;
+    let head = Frame::new(HEADERS, END_HEADERS | END_STREAM, 1, block(fields));
+    wire.send_frame(&head).await.unwrap();
+    soon("an answer", async {
+        loop {
+            let frame = wire.frame().await.unwrap();
+            if matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY) {
+                return frame;
+            }
+        }
+    })
+    .await
+}
+
+/// Waits for the end of the connection and returns the code of its GOAWAY, if it had one.
+async fn farewell(wire: &mut Wire) -> Option<u32> {
+    soon("the connection's end", async {
+        let mut code = None;
+        loop {
+            match wire.frame().await {
+                Ok(frame) if frame.is(GOAWAY) => code = Some(frame.code()),
+                Ok(_) => {}
+                Err(error) => {
+                    let ends = [
+                        ErrorKind::UnexpectedEof,
+                        ErrorKind::ConnectionReset,
+                        ErrorKind::BrokenPipe,
+                    ];
+                    assert!(ends.contains(&error.kind()), "{error}");
+                    return code;
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Each malformed by RFC 9113 sections 8.1 to 8.3. None may reach the pod.
+#[tokio::test]
+async fn malformed_heads_are_reset_and_no_pod_sees_them() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let good = fields(&[]);
+    let mut rows = vec![
+        fields(&[("Upper", "1")]),
+        fields(&[("connection", "close")]),
+        fields(&[("connection", "x-internal")]),
+        fields(&[("transfer-encoding", "chunked")]),
+        fields(&[("keep-alive", "1")]),
+        fields(&[("proxy-connection", "close")]),
+        fields(&[("upgrade", "websocket")]),
+        fields(&[("te", "gzip")]),
+        fields(&[("x", "a\r\nhost: evil")]),
+        fields(&[("x", "a\nb")]),
+        fields(&[("x", "a\0b")]),
+        fields(&[("x y", "1")]),
+        fields(&[("x\r\ny", "1")]),
+        fields(&[("", "1")]),
+        fields(&[(":path", "/twice")]),
+        fields(&[(":method", "POST")]),
+        fields(&[(":status", "200")]),
+        fields(&[(":unknown", "1")]),
+        fields(&[("x", "1"), (":late", "1")]),
+        // Pseudo-header after a field.
+        vec![good[0], good[1], ("x", "1"), good[2], good[3]],
+        // One is missing.
+        vec![good[1], good[2], good[3]],
+        vec![good[0], good[2], good[3]],
+        vec![good[0], good[1], good[2]],
+        // Bad ones.
+        vec![good[0], good[1], good[2], (":path", "")],
+        vec![("", "GET"), good[1], good[2], good[3]],
+        vec![(":method", "G T"), good[1], good[2], good[3]],
+        vec![(":method", "GET\r\n"), good[1], good[2], good[3]],
+        vec![
+            good[0],
+            good[1],
+            good[2],
+            (":path", "/ HTTP/1.1\r\nhost: evil"),
+        ],
+        vec![good[0], good[1], (":authority", "a b"), good[3]],
+    ];
+    // A body longer or shorter than it says, where there is none.
+    rows.push(fields(&[("content-length", "5")]));
+    for fields in rows {
+        let frame = outcome(&sidecar, &fields).await;
+        assert!(
+            matches!(frame.kind, RST_STREAM | GOAWAY) && frame.code() == PROTOCOL_ERROR,
+            "{fields:?}: {frame:?}"
+        );
+    }
+    assert_eq!(pod.record().heads.len(), 0);
+    // And what differs only in being right does.
+    let frame = outcome(&sidecar, &fields(&[("te", "trailers")])).await;
+    assert_eq!(frame.kind, HEADERS);
+    assert_eq!(pod.record().heads.len(), 1);
+}
+
+/// Well-formed by HTTP/2, and refused by the rules of requests: an answer, and nothing for the pod.
+#[tokio::test]
+async fn requests_that_no_pod_may_see_are_answered() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let client = sidecar.http2().await;
+    let differing = http::Request::get("http://shop/").header("host", "other");
+    let connect = http::Request::builder().method("CONNECT").uri("shop:80");
+    let asterisk = http::Request::get("http://shop/*");
+    let userinfo = http::Request::get("http://user@shop/");
+    let mut many = http::Request::get("http://shop/");
+    for number in 0..101 {
+        many = many.header(format!("x-{number}"), "1");
+    }
+    let rows = [
+        (differing, 400),
+        (connect, 405),
+        (asterisk, 200),
+        (userinfo, 400),
+        (many, 431),
+    ];
+    for (request, status) in rows {
+        let request = request.body(()).unwrap();
+        let what = format!("{request:?}");
+        let answer = client
+            .open(request, true)
+            .await
+            .unwrap()
+            .answer()
+            .await
+            .unwrap();
+        assert_eq!(answer.status, status, "{what}");
+    }
+    assert_eq!(pod.record().heads.len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_differs_from_its_length_never_reaches_the_pod_whole() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    for (said, sent) in [("5", &b"abc"[..]), ("3", b"abcde")] {
+        let mut wire = connect(&sidecar).await;
+        let mut fields = fields(&[("content-length", said)]);
+        fields[0] = (":method", "POST");
+        wire.send_frame(&Frame::new(HEADERS, END_HEADERS, 1, block(&fields)))
+            .await
+            .unwrap();
+        wire.send_frame(&Frame::new(DATA, END_STREAM, 1, sent))
+            .await
+            .unwrap();
+        let frame = soon("a reset", wire.frame_of(RST_STREAM)).await.unwrap();
+        assert_eq!(frame.code(), PROTOCOL_ERROR, "{said}");
+    }
+    assert_eq!(pod.record().requests.len(), 0);
+}
+
+/// CVE-2023-44487: streams opened and reset at once, as fast as possible.
+#[tokio::test]
+async fn rapid_resets_end_the_connection_and_cost_the_pods_little() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let mut wire = connect(&sidecar).await;
+    let mut burst = Vec::new();
+    for number in 0..10_000 {
+        let stream = number * 2 + 1;
+        burst.extend(Frame::get(stream, "/").bytes());
+        burst.extend(Frame::reset(stream, 8).bytes());
+    }
+    // It may be cut off in the middle.
+    let _ = wire.send(&burst).await;
+    let code = farewell(&mut wire).await;
+    assert!(matches!(code, None | Some(ENHANCE_YOUR_CALM)), "{code:?}");
+    let heads = pod.record().heads.len();
+    assert!(heads < 1_000, "{heads} of 10000 requests reached the pod");
+    assert_eq!(sidecar.http2().await.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn floods_are_ended_or_cost_nothing() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let before = sidecar.resident();
+    // A head that never ends, in frames that hold something and in frames that hold nothing.
+    let open = Frame::new(HEADERS, 0, 1, block(&fields(&[])));
+    let full = Frame::new(CONTINUATION, 0, 1, block(&[("x", &"y".repeat(16_000))]));
+    let empty = Frame::new(CONTINUATION, 0, 1, []);
+    let floods: [(&str, Vec<Frame>, Frame); 7] = [
+        ("continuation", vec![open.clone()], full),
+        ("empty continuation", vec![open], empty),
+        ("settings", vec![], Frame::settings(&[(4, 65_535)])),
+        ("ping", vec![], Frame::new(PING, 0, 0, [0; 8])),
+        (
+            "priority",
+            vec![],
+            Frame::new(PRIORITY, 0, 1, [0, 0, 0, 3, 1]),
+        ),
+        (
+            "empty data",
+            vec![Frame::new(HEADERS, END_HEADERS, 1, block(&fields(&[])))],
+            Frame::new(DATA, 0, 1, []),
+        ),
+        (
+            "window update",
+            vec![],
+            Frame::new(WINDOW_UPDATE, 0, 0, [0, 0, 0, 1]),
+        ),
+    ];
+    for (name, opening, frame) in floods {
+        let mut wire = connect(&sidecar).await;
+        for frame in opening {
+            wire.send_frame(&frame).await.unwrap();
+        }
+        let burst = frame.bytes().repeat((1 << 20) / frame.bytes().len());
+        // Never reading, as who floods does not. It may be cut off or held back.
+        let flood = async {
+            for _ in 0..32 {
+                wire.send(&burst).await?;
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        let outcome = tokio::time::timeout(std::time::Duration::from_secs(3), flood).await;
+        let grown = sidecar.resident().saturating_sub(before);
+        println!("{name}: {outcome:?}, {} KiB more", grown >> 10);
+        assert!(grown < 16 << 20, "{name}: {grown} bytes more");
+        assert_eq!(
+            sidecar.http2().await.get("/").await.status,
+            200,
+            "after {name}"
+        );
+    }
+}
+
+/// A small block that unpacks to a large head: one long field, by its index again and again.
+#[tokio::test]
+async fn a_header_bomb_is_refused_and_cheap() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let before = sidecar.resident();
+    for _ in 0..20 {
+        let mut wire = connect(&sidecar).await;
+        let mut bomb = block(&fields(&[]));
+        // A literal with incremental indexing, then 12,000 times its index: 48 MB.
+        bomb.extend([0x40, 1, b'x', 127, 0xa1, 0x1e]);
+        bomb.extend([b'y'; 4000]);
+        bomb.extend([0xbe; 12_000]);
+        let head = Frame::new(HEADERS, END_HEADERS | END_STREAM, 1, bomb);
+        wire.send_frame(&head).await.unwrap();
+        let frame = soon("an answer", async {
+            loop {
+                let frame = wire.frame().await.unwrap();
+                if matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY) {
+                    return frame;
+                }
+            }
+        })
+        .await;
+        assert!(
+            frame.is(GOAWAY) && frame.code() == ENHANCE_YOUR_CALM,
+            "{frame:?}"
+        );
+    }
+    assert_eq!(pod.record().heads.len(), 0);
+    let grown = sidecar.resident().saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes more");
+}
+
+#[tokio::test]
+async fn a_first_word_that_is_neither_version_gets_no_answer_and_one_that_is_malformed_does() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    for junk in [
+        "INVALID CONNECTION PREFACE\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n",
+    ] {
+        let mut client = sidecar.client().await;
+        client.send(junk).await;
+        client.closed().await;
+    }
+    let mut client = sidecar.client().await;
+    let answer = client
+        .ask("GET / HTTP/1.1\r\nHost: a\r\nbad name: 1\r\n\r\n")
+        .await;
+    assert_eq!((answer.status(), answer.flag()), (400, Some("DPE")));
+    client.closed().await;
+    // The beginning of the other version's first words, byte by byte, and then something else.
+    let mut client = sidecar.client().await;
+    for byte in &frames::PREFACE[..20] {
+        client.send([*byte]).await;
+    }
+    let answer = client.ask("XX\r\n\r\n").await;
+    assert_eq!(answer.status(), 400);
+    assert_eq!(pod.record().heads.len(), 0);
+}
+
+#[tokio::test]
+async fn settings_of_a_tiny_window_make_a_response_slow_and_nothing_worse() {
+    let pod = Pod::scripted(
+        "a",
+        crate::support::manners::say(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{}",
+            "x".repeat(100_000)
+        )),
+    )
+    .await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let before = sidecar.resident();
+    let mut wires = Vec::new();
+    for _ in 0..5 {
+        let mut wire = Wire::connect(sidecar.proxy).await.unwrap();
+        wire.begin_as_client(&[(4, 1)]).await.unwrap();
+        for number in 0..100 {
+            wire.send_frame(&Frame::get(number * 2 + 1, "/"))
+                .await
+                .unwrap();
+        }
+        wires.push(wire);
+    }
+    pod.until("all requests", |record| record.requests.len() == 500)
+        .await;
+    let grown = sidecar.resident().saturating_sub(before);
+    println!("500 responses that nobody reads: {} MiB more", grown >> 20);
+    // What waits: a read buffer of the pod's connection and a chunk on its way for each.
+    assert!(grown < 500 * 200 * 1024, "{grown} bytes more");
+    assert_eq!(sidecar.get("/").await.status(), 200);
+    let settings = soon("settings", wires[0].frame_of(SETTINGS)).await;
+    assert!(settings.is_ok());
+}
