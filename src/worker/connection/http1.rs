@@ -83,8 +83,9 @@ impl Connection {
                     (Kind::BadRequest, "the request is malformed")
                 };
                 proxy.count_refused(kind);
-                // What does not even name a version would not understand.
-                if !client.has_begun() && names_version(&client.raw_head()) {
+                // Who names no version speaks something else, and would not understand.
+                let is_http = kind != Kind::BadRequest || names_version(&client.raw_head());
+                if !client.has_begun() && is_http {
                     stream.write_now(answer::raw(kind, reason).as_bytes());
                 }
                 client.set_closing();
@@ -114,11 +115,9 @@ impl Connection {
 
 /// Whether the first line of what came ends as a request's does, with the version (RFC 9112 section 3).
 fn names_version(head: &[u8]) -> bool {
-    head.trim_ascii_start()
-        .split(|byte| *byte == b'\n')
-        .next()
-        .and_then(|line| line.rsplit(|byte| *byte == b' ').next())
-        .is_some_and(|last| last.starts_with(b"HTTP/"))
+    let line = head.trim_ascii_start().split(|byte| *byte == b'\n').next();
+    let last = line.and_then(|line| line.rsplit(|byte| *byte == b' ').next());
+    last.is_some_and(|last| last.starts_with(b"HTTP/"))
 }
 
 /// Whether a connection that is draining has ended by itself.
