@@ -11,10 +11,10 @@ pub mod body;
 mod choose;
 pub mod client;
 mod forward;
-mod headers;
+pub mod headers;
 mod record;
 mod replay;
-mod request;
+pub mod request;
 mod retry;
 
 use std::cell::RefCell;
