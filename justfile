@@ -16,6 +16,7 @@ check:
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo clippy --all-targets -- -D warnings
     cargo clippy --test cluster -- -D warnings
+    cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
     cargo deny check bans licenses sources
 

@@ -18,7 +18,7 @@ const PICKS: u32 = 100_000;
 
 fn main() {
     for policy in [Policy::RoundRobin, Policy::Random] {
-        for endpoints in [3, 10, 100, 1_000] {
+        for endpoints in [3, 10, 100, 1_000, 100_000] {
             let picker = Balancer::new(policy).picker(&candidates(endpoints));
             let took = median(|| {
                 for _ in 0..PICKS {
@@ -32,11 +32,19 @@ fn main() {
             );
         }
     }
-    let slices = slices(10, 100);
     let selection = Selection::default();
-    assert_eq!(fold(&slices, &selection).endpoints.len(), 1_000);
-    let took = median(|| drop(black_box(fold(&slices, &selection))));
-    report("fold, 1000 endpoints in 10 slices", took, 1);
+    for (count, endpoints) in [(10, 1_000), (1_000, 100_000)] {
+        let slices = slices(count, 100);
+        assert_eq!(fold(&slices, &selection).endpoints.len(), endpoints);
+        let took = median(|| drop(black_box(fold(&slices, &selection))));
+        let weight: usize = slices.values().map(Slice::weight).sum();
+        println!("{endpoints} endpoints weigh {weight} bytes");
+        report(
+            &format!("fold, {endpoints} endpoints in {count} slices"),
+            took,
+            1,
+        );
+    }
 }
 
 fn report(what: &str, took: Duration, times: u32) {
@@ -62,7 +70,16 @@ fn candidates(count: usize) -> Vec<Candidate> {
         .map(|member| Candidate {
             member,
             identity: Identity {
-                address: ([10, 244, byte(member / 250), byte(member % 250)], 8080).into(),
+                address: (
+                    [
+                        10,
+                        byte(member / 62_500),
+                        byte(member / 250 % 250),
+                        byte(member % 250),
+                    ],
+                    8080,
+                )
+                    .into(),
                 uid: Some(format!("uid-{member}")),
             },
             trial: false,
@@ -92,7 +109,7 @@ fn slices(count: usize, endpoints: usize) -> Slices {
 
 fn endpoint(slice: usize, index: usize) -> Endpoint {
     Endpoint {
-        addresses: vec![format!("10.244.{slice}.{index}")],
+        addresses: vec![format!("10.{}.{}.{index}", slice / 250, slice % 250)],
         conditions: Some(EndpointConditions {
             ready: Some(true),
             serving: Some(true),

@@ -1,5 +1,7 @@
 //! What holds of every outcome, whatever went in.
 
+pub mod heads;
+
 use podrobin::discovery::slices::Fold;
 use podrobin::endpoint::Standing;
 

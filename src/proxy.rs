@@ -12,11 +12,11 @@ mod choose;
 pub mod client;
 mod forward;
 mod grpc;
-mod headers;
+pub mod headers;
 mod outgoing;
 mod record;
 mod replay;
-mod request;
+pub mod request;
 mod retry;
 
 use std::cell::RefCell;

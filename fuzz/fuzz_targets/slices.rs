@@ -25,9 +25,12 @@ struct Input {
 #[derive(Debug, Arbitrary)]
 struct SliceInput {
     family: AddressType,
-    ports: Option<Vec<(Option<Name>, Option<i32>, bool)>>,
+    ports: Option<Vec<PortInput>>,
     endpoints: Option<Vec<EndpointInput>>,
 }
+
+/// Name, number, and whether it is TCP.
+type PortInput = (Option<Name>, Option<i32>, bool);
 
 #[derive(Debug, Arbitrary)]
 struct EndpointInput {

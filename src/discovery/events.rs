@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::{Sleep, sleep};
@@ -13,6 +12,7 @@ use tokio::time::{Sleep, sleep};
 use crate::config::ServiceRef;
 use crate::kube_client::{KubeClient, Pace, Session};
 
+use super::slices::SliceObject;
 use super::trouble::{Asked, Asker, Kind, Trouble};
 
 /// Which Service a slice belongs to. This label alone decides (KEP-752).
@@ -20,9 +20,9 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// An endless source of events. Never gives up; waits as the session's pace says.
 pub(super) struct Events {
-    api: Api<EndpointSlice>,
+    api: Api<SliceObject>,
     config: watcher::Config,
-    stream: BoxStream<'static, watcher::Result<Event<EndpointSlice>>>,
+    stream: BoxStream<'static, watcher::Result<Event<SliceObject>>>,
     pace: Arc<Pace>,
     wait: Option<Pin<Box<Sleep>>>,
     asker: Asker,
@@ -52,7 +52,7 @@ impl Events {
 
     /// The next event, or what went wrong; the next call after that waits first. May be dropped at any moment without
     /// losing anything.
-    pub(super) async fn next(&mut self) -> Result<Event<EndpointSlice>, Trouble> {
+    pub(super) async fn next(&mut self) -> Result<Event<SliceObject>, Trouble> {
         if let Some(wait) = &mut self.wait {
             wait.await;
             self.wait = None;
@@ -65,8 +65,7 @@ impl Events {
                     if calls_for_list(&error, &trouble) {
                         self.start_over();
                     }
-                    let wait = self.pace.after_error(fastrand::f64());
-                    self.wait = Some(Box::pin(sleep(wait)));
+                    self.wait();
                     return Err(trouble);
                 }
                 // kube's watcher does not end.
@@ -76,8 +75,19 @@ impl Events {
     }
 
     /// The next event if it is there already.
-    pub(super) fn ready(&mut self) -> Option<Result<Event<EndpointSlice>, Trouble>> {
+    pub(super) fn ready(&mut self) -> Option<Result<Event<SliceObject>, Trouble>> {
         self.next().now_or_never()
+    }
+
+    /// Lists anew, after a wait as after an error: what came could not be taken.
+    pub(super) fn list_anew(&mut self) {
+        self.start_over();
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let wait = self.pace.after_error(fastrand::f64());
+        self.wait = Some(Box::pin(sleep(wait)));
     }
 
     fn start_over(&mut self) {

@@ -11,6 +11,7 @@
 
 mod family;
 mod merge;
+mod object;
 mod ports;
 mod read;
 mod standing;
@@ -30,6 +31,7 @@ use crate::endpoint::{Endpoint, Identity};
 
 use ports::Port;
 
+pub use object::SliceObject;
 pub use ports::port_note;
 
 /// All slices of one Service, by the slice's name.
@@ -42,11 +44,23 @@ pub type Slices = BTreeMap<String, Slice>;
 pub struct Slice {
     /// `endpoints.kubernetes.io/last-change-trigger-time`
     pub triggered: Option<SystemTime>,
-    /// TCP alone.
+    /// TCP alone, each name once.
     ports: Vec<Port>,
     backends: Vec<Backend>,
     /// What had to be left out: one example for each kind, so that a hostile slice cannot make it grow.
     faults: BTreeMap<Fault, String>,
+}
+
+impl Slice {
+    /// The bytes it takes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        let ports = self.ports.iter().map(|port| {
+            let text = port.app_protocol.as_ref().map_or(0, String::len);
+            size_of::<Port>() + port.name.len() + text
+        });
+        let backends = self.backends.iter().map(Backend::weight);
+        size_of::<Self>() + ports.sum::<usize>() + backends.sum::<usize>()
+    }
 }
 
 /// One entry of a slice's `endpoints`.
@@ -68,6 +82,16 @@ struct Backend {
     for_zones: Vec<String>,
 }
 
+impl Backend {
+    fn weight(&self) -> usize {
+        let names = [&self.uid, &self.pod, &self.node, &self.zone];
+        let names = names.into_iter().flatten().map(String::len);
+        let hints = self.for_nodes.iter().chain(&self.for_zones);
+        let hints = hints.map(|hint| size_of::<String>() + hint.len());
+        size_of::<Self>() + names.sum::<usize>() + hints.sum::<usize>()
+    }
+}
+
 /// What is wrong with a part of a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -75,6 +99,7 @@ enum Fault {
     NoAddress,
     Address,
     PortNumber,
+    PortTwice,
 }
 
 /// Which endpoints of a Service are wanted.
@@ -165,13 +190,13 @@ fn own_zone<'a>(slices: &'a Slices, selection: &'a Selection) -> Option<&'a str>
 fn faults(slices: &Slices, port: &str) -> impl Iterator<Item = String> {
     let mut first = BTreeMap::new();
     for (name, slice) in slices {
-        if !slice.has_port(port) {
+        let Some(known) = slice.port(port) else {
             continue;
-        }
+        };
         for (fault, example) in &slice.faults {
             first.entry(*fault).or_insert((name, example.clone()));
         }
-        if slice.ports_named(port).any(|port| port.number.is_none()) {
+        if known.number.is_none() {
             first
                 .entry(Fault::PortNumber)
                 .or_insert((name, quote(port)));
@@ -191,6 +216,9 @@ impl Fault {
             Self::NoAddress => "ignored an endpoint without an address".to_owned(),
             Self::Address => {
                 format!("ignored an endpoint, as {example} is no address of that family to send to")
+            }
+            Self::PortTwice => {
+                format!("ignored all but one of the ports named {example}")
             }
             Self::PortNumber => {
                 format!("ignored port {example}, as its number is not in 1 to 65535")

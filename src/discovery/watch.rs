@@ -21,6 +21,7 @@ use crate::kube_client::{KubeClient, Pulse};
 
 use super::Outlet;
 use super::events::Events;
+use super::list::List;
 use super::service::{Reader, View};
 
 use watching::Watching;
@@ -38,7 +39,8 @@ pub async fn run(client: KubeClient, service: ServiceRef, pod: OwnPod, outlet: O
     let doubt = Arc::new(Notify::new());
     let (view_sender, mut view) = watch::channel(View::default());
     let mut events = Events::new(&client, &session, &service);
-    let mut watching = Watching::new(&service, &pod, outlet, session.pace, doubt.clone());
+    let list = List::new(client.tuning().slice_bytes);
+    let mut watching = Watching::new(&service, &pod, outlet, session.pace, doubt.clone(), list);
     let mut pulse = session.pulse;
     let mut reader = pin!(
         Reader {
@@ -59,14 +61,20 @@ pub async fn run(client: KubeClient, service: ServiceRef, pod: OwnPod, outlet: O
             event = events.next() => {
                 let received = last_byte(&pulse);
                 let mut failed = event.is_err();
-                watching.take(event);
+                let mut taken = watching.take(event);
                 // A burst that has been read already is one change.
                 for _ in 1..BURST {
+                    if taken.is_err() {
+                        break;
+                    }
                     let Some(event) = events.ready() else { break };
                     failed |= event.is_err();
-                    watching.take(event);
+                    taken = watching.take(event);
                 }
-                if failed {
+                if taken.is_err() {
+                    events.list_anew();
+                }
+                if failed || taken.is_err() {
                     on_trial = None;
                 }
                 received

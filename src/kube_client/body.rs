@@ -19,19 +19,31 @@ use super::{Pace, Pulse, Tuning};
 pub(super) struct GuardedBody {
     body: Incoming,
     reading: Reading,
+    /// Of the whole body; a watch has none.
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     tuning: Arc<Tuning>,
 }
 
 #[derive(Debug)]
 enum Reading {
     Page {
-        deadline: Pin<Box<tokio::time::Sleep>>,
+        read: usize,
         list: Arc<ListSize>,
-        pulse: Option<Arc<watch::Sender<Pulse>>>,
+        pulse: Arc<watch::Sender<Pulse>>,
+    },
+    Object {
+        read: usize,
+    },
+    /// What an answer that is no success says.
+    Refusal {
+        left: usize,
     },
     Watch(WatchReading),
     Over,
 }
+
+/// Bytes of a refusal that are read; more is left out, as its status says the most.
+const REFUSAL_BYTES: usize = 64 << 10;
 
 /// An open watch. Its end is told when this is dropped, whoever ends it.
 #[derive(Debug)]
@@ -49,20 +61,35 @@ impl GuardedBody {
         Self {
             body,
             reading: Reading::Watch(WatchReading::open(guard, own_time)),
+            deadline: None,
             tuning: guard.tuning.clone(),
         }
     }
 
-    /// `counts` says whether its bytes are news of the list; a refusal's are not.
-    pub(super) fn of_page(body: Incoming, guard: Guard, counts: bool) -> Self {
+    pub(super) fn of_page(body: Incoming, guard: &Guard) -> Self {
+        let reading = Reading::Page {
+            read: 0,
+            list: guard.list.clone(),
+            pulse: guard.pulse.clone(),
+        };
+        Self::timed(body, guard, reading)
+    }
+
+    pub(super) fn of_object(body: Incoming, guard: &Guard) -> Self {
+        Self::timed(body, guard, Reading::Object { read: 0 })
+    }
+
+    pub(super) fn of_refusal(body: Incoming, guard: &Guard) -> Self {
+        let left = REFUSAL_BYTES;
+        Self::timed(body, guard, Reading::Refusal { left })
+    }
+
+    fn timed(body: Incoming, guard: &Guard, reading: Reading) -> Self {
         Self {
             body,
-            reading: Reading::Page {
-                deadline: Box::pin(tokio::time::sleep(guard.tuning.body)),
-                list: guard.list,
-                pulse: counts.then_some(guard.pulse),
-            },
-            tuning: guard.tuning,
+            reading,
+            deadline: Some(Box::pin(tokio::time::sleep(guard.tuning.body))),
+            tuning: guard.tuning.clone(),
         }
     }
 }
@@ -111,7 +138,10 @@ impl GuardedBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Reading::Page { deadline, .. } = &mut self.reading
+        if matches!(self.reading, Reading::Over | Reading::Refusal { left: 0 }) {
+            return Poll::Ready(None);
+        }
+        if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(Some(Err(Refusal::SlowBody(self.tuning.body).into())));
@@ -119,23 +149,44 @@ impl GuardedBody {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
             return Poll::Ready(None);
         };
-        if let Some(data) = frame.data_ref() {
-            match &mut self.reading {
-                Reading::Watch(watch) => watch.take(data, self.tuning.event_bytes)?,
-                Reading::Page { list, pulse, .. } => {
-                    if let Some(pulse) = pulse {
-                        // Nobody waits for a list's bytes one by one.
-                        pulse.send_if_modified(|pulse| {
-                            pulse.beat();
-                            false
-                        });
-                    }
-                    list.take(data.len(), self.tuning.list_bytes)?;
+        let Ok(mut data) = frame.into_data() else {
+            // Trailers say nothing here.
+            return Poll::Ready(None);
+        };
+        self.take(&mut data)?;
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn take(&mut self, data: &mut Bytes) -> Result<(), Refusal> {
+        let tuning = &self.tuning;
+        match &mut self.reading {
+            Reading::Watch(watch) => watch.take(data, tuning.object_bytes),
+            Reading::Page { read, list, pulse } => {
+                // Nobody waits for a list's bytes one by one.
+                pulse.send_if_modified(|pulse| {
+                    pulse.beat();
+                    false
+                });
+                *read += data.len();
+                if *read > tuning.page_bytes {
+                    return Err(Refusal::LongPage(tuning.page_bytes));
                 }
-                Reading::Over => {}
+                list.take(data.len(), tuning.list_bytes)
             }
+            Reading::Object { read } => {
+                *read += data.len();
+                if *read > tuning.object_bytes {
+                    return Err(Refusal::LongObject(tuning.object_bytes));
+                }
+                Ok(())
+            }
+            Reading::Refusal { left } => {
+                data.truncate(*left);
+                *left -= data.len();
+                Ok(())
+            }
+            Reading::Over => Ok(()),
         }
-        Poll::Ready(Some(Ok(frame)))
     }
 }
 
@@ -157,10 +208,11 @@ impl Body for GuardedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        matches!(self.reading, Reading::Over) || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // What a refusal says may be cut.
+        SizeHint::default()
     }
 }

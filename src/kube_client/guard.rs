@@ -30,8 +30,12 @@ pub enum Refusal {
     SlowBody(Duration),
     #[error("a list of more than {0} bytes")]
     LongList(usize),
+    #[error("a list with a page of more than {0} bytes")]
+    LongPage(usize),
     #[error("a list of more than {LIST_PAGES} pages")]
     ManyPages,
+    #[error("an object of more than {0} bytes")]
+    LongObject(usize),
     #[error("a watch event of more than {0} bytes")]
     LongEvent(usize),
 }
@@ -58,16 +62,19 @@ pub(super) struct ListSize {
 enum Ask {
     Watch { own_time: Duration },
     Page { first: bool },
+    Object,
 }
 
 impl Ask {
     fn of(query: &str) -> Self {
         let mut watch = false;
+        let mut list = false;
         let mut first = true;
         let mut own_time = Duration::MAX;
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match key {
                 "watch" => watch = matches!(value, "1" | "true"),
+                "limit" => list = true,
                 "continue" => first = value.is_empty(),
                 "timeoutSeconds" => own_time = value.parse().map_or(own_time, Duration::from_secs),
                 _ => {}
@@ -75,8 +82,10 @@ impl Ask {
         }
         if watch {
             Self::Watch { own_time }
-        } else {
+        } else if list {
             Self::Page { first }
+        } else {
+            Self::Object
         }
     }
 }
@@ -105,6 +114,7 @@ impl Guard {
                 }
             }
             Ask::Page { first } => self.list.start_page(first)?,
+            Ask::Object => {}
         }
         let head = self.tuning.head;
         let response = tokio::time::timeout(head, self.stack.clone().oneshot(request))
@@ -118,14 +128,13 @@ impl Guard {
     }
 
     fn guard_body(self, ask: Ask, status: StatusCode, body: Incoming) -> GuardedBody {
+        if !status.is_success() {
+            return GuardedBody::of_refusal(body, &self);
+        }
         match ask {
-            Ask::Watch { own_time } if status.is_success() => {
-                GuardedBody::of_watch(body, &self, own_time)
-            }
-            // The body of a refusal is read whole, as a list is.
-            Ask::Watch { .. } | Ask::Page { .. } => {
-                GuardedBody::of_page(body, self, status.is_success())
-            }
+            Ask::Watch { own_time } => GuardedBody::of_watch(body, &self, own_time),
+            Ask::Page { .. } => GuardedBody::of_page(body, &self),
+            Ask::Object => GuardedBody::of_object(body, &self),
         }
     }
 }
@@ -176,7 +185,8 @@ mod tests {
             Ask::of("limit=500&continue=abc"),
             Ask::Page { first: false }
         );
-        assert_eq!(Ask::of("watch=false"), Ask::Page { first: true });
+        assert_eq!(Ask::of("limit=500&watch=false"), Ask::Page { first: true });
+        assert_eq!(Ask::of(""), Ask::Object);
     }
 
     #[test]

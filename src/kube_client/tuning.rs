@@ -14,8 +14,12 @@ pub struct Tuning {
     pub body: Duration,
     /// Bytes of one list, all its pages together.
     pub list_bytes: usize,
-    /// Bytes of one watch event. An API server takes no object beyond about 3 MiB.
-    pub event_bytes: usize,
+    /// Bytes of one page of a list. It is in memory twice while it is read.
+    pub page_bytes: usize,
+    /// Bytes of one watch event, or of one object. An API server takes no object beyond about 3 MiB.
+    pub object_bytes: usize,
+    /// Bytes that a Service's slices may take in memory, as kept: 100,000 endpoints take about half.
+    pub slice_bytes: usize,
     /// Slices asked for at once.
     pub page_size: u32,
     /// How long a watch asks to live, in seconds; drawn for each. Cloud load balancers drop flows idle for 240 s.
@@ -40,8 +44,11 @@ impl Default for Tuning {
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             list_bytes: 128 << 20,
-            event_bytes: 8 << 20,
-            page_size: 100,
+            page_bytes: 32 << 20,
+            object_bytes: 4 << 20,
+            slice_bytes: 64 << 20,
+            // Of the largest slices there are, 1,000 endpoints of some 500 bytes, a page has 25 MB.
+            page_size: 50,
             watch_seconds: 120..=200,
             error_delays: Backoff::new(floor, ceiling, 2),
             // One early end is soon forgiven; a server that does it again and again is asked rarely.

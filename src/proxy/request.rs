@@ -106,6 +106,8 @@ fn check_target(head: &mut request::Parts) -> Result<(), Refusal> {
         .uri
         .path_and_query()
         .cloned()
+        // Before a fragment, which is dropped, the path may be empty: it reads as "/" here, and is written as nothing.
+        .filter(|origin| origin.as_str() != "/")
         .unwrap_or_else(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from(origin);
     Ok(())

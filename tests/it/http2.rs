@@ -3,6 +3,7 @@
 mod carrying;
 mod farewell;
 mod framing;
+mod hostile;
 mod moving;
 mod sharing;
 mod silence;

@@ -3,6 +3,8 @@
 
 mod bad_answers;
 mod flaky;
+mod hostile;
+mod memory;
 mod rates;
 mod refusals;
 mod scene;

@@ -131,10 +131,10 @@ fn triggers(slices: &Slices) -> BTreeMap<&String, SystemTime> {
 fn run(list: &mut List, step: Step) {
     match step {
         Step::Begin => list.begin(),
-        Step::Add((name, slice)) => list.add(name.to_owned(), slice),
+        Step::Add((name, slice)) => list.add(name.to_owned(), slice).unwrap(),
         Step::Finish => list.finish(),
         Step::Apply((name, slice)) => {
-            list.apply(name.to_owned(), slice);
+            list.apply(name.to_owned(), slice).unwrap();
         }
         Step::Delete(name) => {
             list.delete(name);
@@ -151,7 +151,7 @@ proptest! {
         // Whether changes are taken after a step: a burst is folded once.
         takes in vec(any::<bool>(), 1..20),
     ) {
-        let (mut list, mut model) = (List::default(), Model::default());
+        let (mut list, mut model) = (List::new(usize::MAX), Model::default());
         for (step, take) in steps.into_iter().zip(takes.into_iter().cycle()) {
             model.step(&step);
             run(&mut list, step);
@@ -168,7 +168,7 @@ proptest! {
         cuts in vec(cut_list(), 0..3),
         whole in cut_list(),
     ) {
-        let mut list = List::default();
+        let mut list = List::new(usize::MAX);
         for step in steps {
             run(&mut list, step);
         }

@@ -75,7 +75,7 @@ pub(super) fn choose(slices: &Slices, port: &str, wanted: Family) -> (IpFamily, 
 fn has(slices: &Slices, port: &str, family: IpFamily) -> bool {
     slices
         .values()
-        .filter(|slice| slice.numbers(port).next().is_some())
+        .filter(|slice| slice.number(port).is_some())
         .flat_map(|slice| &slice.backends)
         .any(|backend| family.holds(backend.ip))
 }

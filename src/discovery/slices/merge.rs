@@ -22,13 +22,16 @@ pub(super) fn merge<'a>(slices: &'a Slices, port: &str, family: IpFamily) -> Vec
     let mut candidates: Vec<Candidate<'a>> = slices
         .values()
         .flat_map(|slice| {
-            slice.numbers(port).flat_map(|(number, app_protocol)| {
-                slice.backends.iter().map(move |backend| Candidate {
-                    address: SocketAddr::new(backend.ip, number),
-                    backend,
-                    app_protocol,
+            slice
+                .number(port)
+                .into_iter()
+                .flat_map(|(number, app_protocol)| {
+                    slice.backends.iter().map(move |backend| Candidate {
+                        address: SocketAddr::new(backend.ip, number),
+                        backend,
+                        app_protocol,
+                    })
                 })
-            })
         })
         .filter(|candidate| family.holds(candidate.backend.ip))
         .collect();

@@ -104,6 +104,8 @@ fn infos(slices: &BTreeMap<String, EndpointSlice>, port: &str, family: &str) -> 
         if slice.address_type != family {
             continue;
         }
+        // Ours: kube-proxy takes every port of the name, and the API server lets there be one.
+        let mut least = None;
         for slice_port in slice.ports.iter().flatten() {
             if slice_port.name.clone().unwrap_or_default() != port {
                 continue;
@@ -117,6 +119,9 @@ fn infos(slices: &BTreeMap<String, EndpointSlice>, port: &str, family: &str) -> 
             if !(1..=65535).contains(&number) {
                 continue;
             }
+            least = Some(least.map_or(number, |least: i32| least.min(number)));
+        }
+        if let Some(number) = least {
             for endpoint in slice.endpoints.iter().flatten() {
                 infos.extend(info(endpoint, family, u16::try_from(number).unwrap()));
             }
@@ -130,7 +135,11 @@ fn info(endpoint: &Endpoint, family: &str, port: u16) -> Option<Info> {
     if ip.is_ipv4() != (family == "IPv4") {
         return None;
     }
+    // What the API server keeps from kube-proxy, but for loopback.
     if ip.is_unspecified() || ip.is_multicast() {
+        return None;
+    }
+    if ip.to_string().starts_with("169.254.") || ip.to_string().starts_with("fe80:") {
         return None;
     }
     let conditions = endpoint.conditions.clone().unwrap_or_default();

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
-use k8s_openapi::api::discovery::v1::EndpointPort;
-
 use super::{Selection, Slice, Slices, quote};
 use crate::endpoint::AppProtocol;
 
@@ -21,19 +19,26 @@ pub(super) struct Port {
 
 impl Port {
     /// A nil protocol is TCP; other ones are not for HTTP and drop out here.
-    pub(super) fn read(port: EndpointPort) -> Option<Self> {
-        if port.protocol.is_some_and(|protocol| protocol != "TCP") {
+    pub(super) fn read(
+        name: Option<String>,
+        number: Option<NonZeroU16>,
+        protocol: Option<&str>,
+        app_protocol: Option<String>,
+    ) -> Option<Self> {
+        if protocol.is_some_and(|protocol| protocol != "TCP") {
             return None;
         }
         Some(Self {
-            name: port.name.unwrap_or_default(),
-            number: port
-                .port
-                .and_then(|number| u16::try_from(number).ok())
-                .and_then(NonZeroU16::new),
-            app_protocol: port.app_protocol,
+            name: name.unwrap_or_default(),
+            number,
+            app_protocol,
         })
     }
+}
+
+/// `None` for what is no port, as kube-proxy has it.
+pub(super) fn port_number(number: impl TryInto<u16>) -> Option<NonZeroU16> {
+    number.try_into().ok().and_then(NonZeroU16::new)
 }
 
 impl Slice {
@@ -49,18 +54,15 @@ impl Slice {
             .filter_map(|port| Some((port.name.as_str(), port.number?.get())))
     }
 
-    pub(super) fn ports_named(&self, name: &str) -> impl Iterator<Item = &Port> {
-        self.ports.iter().filter(move |port| port.name == name)
+    /// The port named so: a slice has one at most.
+    pub(super) fn port(&self, name: &str) -> Option<&Port> {
+        self.ports.iter().find(|port| port.name == name)
     }
 
-    pub(super) fn has_port(&self, name: &str) -> bool {
-        self.ports_named(name).next().is_some()
-    }
-
-    /// Numbers under which the port named so is reached, with what is spoken there.
-    pub(super) fn numbers(&self, name: &str) -> impl Iterator<Item = (u16, Option<&str>)> {
-        self.ports_named(name)
-            .filter_map(|port| Some((port.number?.get(), port.app_protocol.as_deref())))
+    /// The number under which the port named so is reached, with what is spoken there.
+    pub(super) fn number(&self, name: &str) -> Option<(u16, Option<&str>)> {
+        let port = self.port(name)?;
+        Some((port.number?.get(), port.app_protocol.as_deref()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::oracle::{Expected, expected};
-use super::{Fold, Slice, Slices, fold};
+use super::{Fold, Slice, SliceObject, Slices, fold};
 use crate::endpoint::{Endpoint, Standing};
 
 use generate::{Event, Objects, apply, events, selection};
@@ -78,6 +78,17 @@ proptest! {
             fallback: addresses(&fold, Standing::Fallback),
         };
         prop_assert_eq!(outcome, expected(&objects, &selection));
+    }
+
+    /// A slice from the API server is read by a reader of its own.
+    #[test]
+    fn json_reads_as_the_object_it_is(events in events()) {
+        for (name, mut object) in list(&events) {
+            object.metadata.name = Some(name.clone());
+            let json = serde_json::to_vec(&object).unwrap();
+            let read: SliceObject = serde_json::from_slice(&json).unwrap();
+            prop_assert_eq!(read.into_parts(), (name, Slice::from(object)));
+        }
     }
 
     #[test]

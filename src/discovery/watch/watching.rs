@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::Event;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::{OwnPod, PortRef, ServiceRef};
 use crate::discovery::bulletin::Bulletin;
-use crate::discovery::list::List;
+use crate::discovery::list::{List, TooMuch};
 use crate::discovery::service::View;
-use crate::discovery::slices::{Fold, Selection, Slice, fold, port_note};
+use crate::discovery::slices::{Fold, Selection, SliceObject, fold, port_note};
 use crate::discovery::trouble::{Kind, Trouble};
 use crate::discovery::{Outlet, Update, vantage};
 use crate::endpoint::Endpoint;
@@ -49,6 +48,7 @@ impl Watching {
         outlet: Outlet,
         pace: Arc<Pace>,
         doubt: Arc<Notify>,
+        list: List,
     ) -> Self {
         Self {
             name: service.to_string(),
@@ -58,7 +58,7 @@ impl Watching {
             updates: outlet.updates,
             pace,
             doubt,
-            list: List::default(),
+            list,
             view: View::default(),
             looked: false,
             published: None,
@@ -89,7 +89,22 @@ impl Watching {
         self.bulletin.fresh(at);
     }
 
-    pub(super) fn take(&mut self, event: Result<Event<EndpointSlice>, Trouble>) {
+    /// Takes in what came. An error is one that only a new list mends.
+    pub(super) fn take(
+        &mut self,
+        event: Result<Event<SliceObject>, Trouble>,
+    ) -> Result<(), TooMuch> {
+        let taken = self.enter(event);
+        if let Err(too_much) = taken {
+            self.health.failed(Trouble {
+                kind: Kind::Other,
+                line: format!("cannot hold the Service: {too_much}"),
+            });
+        }
+        taken
+    }
+
+    fn enter(&mut self, event: Result<Event<SliceObject>, Trouble>) -> Result<(), TooMuch> {
         match event {
             Ok(Event::Init) => {
                 self.list.begin();
@@ -97,30 +112,26 @@ impl Watching {
                     self.health.list_began();
                 }
             }
-            Ok(Event::InitApply(slice)) => {
-                if let Some((name, slice)) = named(slice) {
-                    self.list.add(name, slice);
-                }
+            Ok(Event::InitApply(object)) => {
+                let (name, slice) = object.into_parts();
+                self.list.add(name, slice)?;
             }
             Ok(Event::InitDone) => self.list.finish(),
-            Ok(Event::Apply(slice)) => {
-                if let Some((name, slice)) = named(slice)
-                    && self.list.apply(name, slice)
-                {
+            Ok(Event::Apply(object)) => {
+                let (name, slice) = object.into_parts();
+                if self.list.apply(name, slice)? {
                     self.news();
                 }
             }
-            Ok(Event::Delete(slice)) => {
-                if slice
-                    .metadata
-                    .name
-                    .is_some_and(|name| self.list.delete(&name))
-                {
+            Ok(Event::Delete(object)) => {
+                let (name, _) = object.into_parts();
+                if self.list.delete(&name) {
                     self.news();
                 }
             }
             Err(trouble) => self.health.failed(trouble),
         }
+        Ok(())
     }
 
     fn news(&mut self) {
@@ -255,9 +266,4 @@ impl Watching {
             trouble.map(str::to_owned),
         );
     }
-}
-
-fn named(slice: EndpointSlice) -> Option<(String, Slice)> {
-    let name = slice.metadata.name.clone()?;
-    Some((name, slice.into()))
 }

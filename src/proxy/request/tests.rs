@@ -116,8 +116,16 @@ fn an_absolute_target_becomes_host_and_origin_form() {
     .unwrap();
     assert_eq!(after.uri.to_string(), "/p?q");
     assert_eq!(after.headers[header::HOST], "b:81");
-    let after = checked(head("GET", "http://b", &[("host", "a")]), b"").unwrap();
-    assert_eq!(after.uri.to_string(), "/");
+    for (target, origin) in [
+        ("http://b", "/"),
+        ("http://b?q", "/?q"),
+        ("http://b?", "/?"),
+        ("http://b#f", "/"),
+        ("http://b/p#f", "/p"),
+    ] {
+        let after = checked(head("GET", target, &[("host", "a")]), b"").unwrap();
+        assert_eq!(after.uri.to_string(), origin, "{target}");
+    }
 }
 
 #[test]

@@ -176,7 +176,7 @@ async fn an_event_that_is_no_slice_is_survived() {
 #[tokio::test]
 async fn an_event_without_end_is_survived() {
     let tuning = Tuning {
-        event_bytes: 10_000,
+        object_bytes: 10_000,
         ..quick()
     };
     survives(

@@ -50,9 +50,15 @@ pub enum Fault {
     Whole(Bytes),
     /// With this, and then the connection breaks.
     Cut(Bytes),
+    /// With these chunks, by their number, without end.
+    Flood(Chunks),
+    /// With this status and such a flood.
+    FloodWith(u16, Chunks),
     /// The connection breaks at once.
     Break,
 }
+
+pub type Chunks = Arc<dyn Fn(usize) -> Bytes + Send + Sync>;
 
 type Script = Arc<dyn Fn(Ask, usize) -> Fault + Send + Sync>;
 
@@ -165,6 +171,13 @@ impl Flaky {
                 let body = StreamBody::new(silence()).boxed_unsync();
                 return Ok(Response::builder().status(code).body(body).unwrap());
             }
+            Fault::Flood(chunks) => flood(chunks),
+            Fault::FloodWith(code, chunks) => {
+                return Ok(Response::builder()
+                    .status(code)
+                    .body(flood(chunks))
+                    .unwrap());
+            }
             Fault::Whole(bytes) => StreamBody::new(data(bytes)).boxed_unsync(),
             Fault::Cut(bytes) => {
                 let broken = stream::iter([Err(io::ErrorKind::ConnectionReset.into())]);
@@ -173,6 +186,11 @@ impl Flaky {
         };
         Ok(Response::new(body))
     }
+}
+
+fn flood(chunks: Chunks) -> UnsyncBoxBody<Bytes, io::Error> {
+    let numbers = stream::iter(0..);
+    StreamBody::new(numbers.map(move |nth| Ok(Frame::data(chunks(nth))))).boxed_unsync()
 }
 
 fn count(seen: &[(Ask, Instant)], ask: Ask) -> usize {

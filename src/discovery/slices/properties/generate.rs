@@ -82,7 +82,16 @@ fn hints(everywhere: bool) -> impl Strategy<Value = Option<EndpointHints>> {
 /// A pod out of few, on an address out of few: copies of one pod and pods that share an address are common.
 fn endpoint(address_type: &'static str, hinted: bool) -> impl Strategy<Value = Endpoint> {
     let address = match address_type {
-        "IPv4" => select(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "0.0.0.0", "fd00::1"][..]),
+        "IPv4" => select(
+            &[
+                "10.0.0.1",
+                "10.0.0.2",
+                "10.0.0.3",
+                "0.0.0.0",
+                "169.254.1.1",
+                "fd00::1",
+            ][..],
+        ),
         _ => select(&["fd00::1", "fd00::2", "fd00::3", "::", "10.0.0.1"][..]),
     };
     let target = prop_oneof![
@@ -130,6 +139,10 @@ fn ports() -> impl Strategy<Value = Option<Vec<EndpointPort>>> {
         1 => Just(Some(vec![port(Some("http"), Some(8053), Some("UDP")), http])),
         1 => select(&[None, Some(0), Some(-1), Some(65536)][..])
             .prop_map(move |number| Some(vec![port(Some("http"), number, None)])),
+        1 => Just(Some(vec![
+            port(Some("http"), Some(8082), None),
+            port(Some("http"), Some(8081), None),
+        ])),
         1 => Just(Some(Vec::new())),
         1 => Just(None),
     ]

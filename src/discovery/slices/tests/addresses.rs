@@ -18,6 +18,7 @@ fn only_the_first_address_counts() {
 fn addresses_that_cannot_be_sent_to_are_ignored_with_one_note() {
     for bad in [
         "0.0.0.0",
+        "169.254.169.254",
         "224.0.0.1",
         "255.255.255.255",
         "cart.example",
@@ -42,12 +43,24 @@ fn addresses_that_cannot_be_sent_to_are_ignored_with_one_note() {
         "ff02::1",
         "10.0.0.1",
         "::ffff:10.0.0.1",
+        "fe80::1",
         "fe80::1%eth0",
     ] {
         let fold = fold_all([slice_v6(json!([ready("fd00::1"), ready(bad)]))]);
         assert_eq!(used(&fold), ["[fd00::1]:8080"], "{bad}");
         assert_eq!(fold.notes.len(), 1);
     }
+}
+
+/// The API server takes none, and none of its pods has one; a laptop's have.
+#[test]
+fn loopback_is_an_address_like_any_other() {
+    let fold = fold_all([
+        slice(json!([ready("127.0.0.2")])),
+        slice_v6(json!([ready("::1")])),
+    ]);
+    assert_eq!(used(&fold), ["127.0.0.2:8080"]);
+    assert!(fold.notes.is_empty());
 }
 
 #[test]

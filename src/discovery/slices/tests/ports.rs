@@ -94,6 +94,27 @@ fn a_number_that_is_no_port_is_ignored_with_one_note() {
     }
 }
 
+/// Each of them would be a further address of every endpoint.
+#[test]
+fn of_ports_with_one_name_the_least_number_is_used() {
+    let two = |first: Value, second: Value| {
+        let ports = json!([{"port": first}, {"port": second}, {"port": first}]);
+        fold_all([slice_with(ports, "10.0.0.1")])
+    };
+    for fold in [
+        two(json!(80), json!(81)),
+        two(json!(81), json!(80)),
+        two(json!(80), json!(0)),
+    ] {
+        assert_eq!(used(&fold), ["10.0.0.1:80"]);
+        assert_eq!(
+            only_note(&fold),
+            "slice \"a\": ignored all but one of the ports named \"\""
+        );
+    }
+    assert!(two(json!(80), json!(80)).notes.is_empty());
+}
+
 #[test]
 fn a_port_of_another_protocol_is_not_there() {
     let ports = json!([
