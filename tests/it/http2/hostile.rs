@@ -3,8 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, WINDOW_UPDATE, block,
 };
@@ -173,11 +171,8 @@ async fn a_pod_that_breaks_the_rules_harms_nobody_else() {
             |stream| Some(Frame::new(DATA, 0, stream, [])),
         ),
     ];
-    let mut rows = JoinSet::new();
-    for (name, trick, flood) in tricks {
-        rows.spawn(beside_a_good_one(name, trick, flood));
-    }
-    rows.join_all().await;
+    let rows = tricks.map(|(name, trick, flood)| beside_a_good_one(name, trick, flood));
+    futures::future::join_all(rows).await;
 }
 
 async fn beside_a_good_one(name: &'static str, trick: Trick, flood: Flood) {
