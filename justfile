@@ -32,6 +32,10 @@ cluster-binaries:
 cluster *args:
     tests/cluster/run.sh {{ args }}
 
+# Suites that others wrote, and the clients people use: h2spec, Autobahn's WebSocket cases, gRPC interop, and more
+conformance *suites:
+    tests/conformance/run.sh {{ suites }}
+
 # Fuzz one target until it fails or is stopped
 fuzz target *args: (_corpus target)
     cargo +{{ nightly }} fuzz run -s none {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- {{ args }}
@@ -65,4 +69,4 @@ demo *args:
     cargo run --release -- demo {{ args }}
 
 # Everything CI asks for, cheapest first
-ci: check fuzz-short test cluster
+ci: check fuzz-short test conformance cluster

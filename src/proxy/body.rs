@@ -84,6 +84,17 @@ impl ResponseBody {
 
     pub fn accompany(&mut self, company: Company) {
         self.company = Some(company);
+        if self.is_end_stream() {
+            // Nobody will ask for it.
+            self.see_request_out();
+        }
+    }
+
+    /// The response has come to its end, and the request's body should.
+    fn see_request_out(&self) {
+        if let Content::Upstream(upstreamed) = &self.content {
+            upstreamed.attempt.body().see_out();
+        }
     }
 }
 
@@ -153,6 +164,9 @@ impl Body for ResponseBody {
                 Some(Err(_)) => record.cut(Kind::Reset),
                 None => record.complete(),
             }
+        }
+        if frame.is_none() || this.is_end_stream() {
+            this.see_request_out();
         }
         Poll::Ready(frame)
     }

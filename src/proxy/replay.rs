@@ -4,6 +4,7 @@
 //! request can no longer be sent again. Nothing is ever buffered that the pod has not asked for.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use tokio::time::Sleep;
 /// How long a pod may keep a client waiting for `100 Continue` before the body is sent unasked (RFC 9110 section
 /// 10.1.1: a client should not wait indefinitely, and some servers never send it).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the end of a body is waited for that has come whole but for the frame that says so.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The body of one request, over all its attempts. Clones are the same body.
 #[derive(Clone, Debug)]
@@ -162,6 +166,25 @@ impl Replay {
             .map_or(0, |source| source.borrow().received)
     }
 
+    /// Reads on for the end of a body of which nothing else is missing, beyond the end of the request.
+    ///
+    /// Over HTTP/2 the last byte and the end may come in two frames. A pod over HTTP/1.1 answers after the first, and a
+    /// stream that is left with its answer before the second is reset: rightly (RFC 9113 section 8.1), but some clients
+    /// take it for an error, as httpx does.
+    pub fn see_out(&self) {
+        let Some(source) = self.source.clone() else {
+            return;
+        };
+        if !source.borrow().is_all_but_ended() {
+            return;
+        }
+        tokio::task::spawn_local(async move {
+            let ended = poll_fn(|cx| source.borrow_mut().poll_next(cx).map(drop));
+            // Whatever comes, or nothing: the stream is over.
+            let _ = tokio::time::timeout(END_PATIENCE, ended).await;
+        });
+    }
+
     /// What a `100 Continue` opens, where the client waits for one.
     pub fn gate(&self) -> Option<Arc<ContinueGate>> {
         self.gate.clone()
@@ -218,6 +241,12 @@ impl Source {
 
     fn is_finished(&self) -> bool {
         self.finished || self.incoming.is_end_stream()
+    }
+
+    /// Whether all bytes that were announced have come, and not the end.
+    fn is_all_but_ended(&self) -> bool {
+        let whole = self.incoming.size_hint().exact() == Some(0);
+        whole && !self.is_finished() && self.state != State::Broken
     }
 
     fn keep(&mut self, data: &Bytes) {

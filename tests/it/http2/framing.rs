@@ -7,7 +7,7 @@ use crate::support::frames::{
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block,
 };
 use crate::support::wire::Wire;
-use crate::support::{Pod, Sidecar, soon};
+use crate::support::{Pod, Sidecar, manners, soon};
 
 const PROTOCOL_ERROR: u32 = 1;
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -356,4 +356,50 @@ async fn settings_of_a_tiny_window_make_a_response_slow_and_nothing_worse() {
     assert_eq!(sidecar.get("/").await.status(), 200);
     let settings = soon("settings", wires[0].frame_of(SETTINGS)).await;
     assert!(settings.is_ok());
+}
+
+/// The last byte of a body and its end may come in two frames; a pod over HTTP/1.1 answers after the first.
+#[tokio::test]
+async fn an_answer_before_the_frame_that_ends_the_request_resets_nothing() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ] {
+        let pod = Pod::scripted("a", manners::say(answer)).await;
+        let sidecar = Sidecar::over([&pod]).start().await;
+        let mut wire = connect(&sidecar).await;
+        let fields = fields(&[("content-length", "4")]);
+        let head = Frame::new(HEADERS, END_HEADERS, 1, block(&fields));
+        wire.send_frame(&head).await.unwrap();
+        let body = Frame::new(DATA, 0, 1, "body");
+        wire.send_frame(&body).await.unwrap();
+        soon("the end of the answer", async {
+            loop {
+                let frame = wire.frame().await.unwrap();
+                assert!(!frame.is(RST_STREAM), "{answer}");
+                if matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0 {
+                    return;
+                }
+            }
+        })
+        .await;
+        let end = Frame::new(DATA, END_STREAM, 1, "");
+        let ping = Frame::new(PING, 0, 0, *b"here yet");
+        for sent in [&[ping.clone()][..], &[end, ping]] {
+            for frame in sent {
+                wire.send_frame(frame).await.unwrap();
+            }
+            soon("a pong", async {
+                loop {
+                    let frame = wire.frame().await.unwrap();
+                    assert!(!matches!(frame.kind, RST_STREAM | GOAWAY), "{answer}");
+                    if frame.is(PING) && frame.flags & frames::ACK != 0 {
+                        return;
+                    }
+                }
+            })
+            .await;
+        }
+    }
 }
