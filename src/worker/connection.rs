@@ -68,10 +68,6 @@ impl Connection {
                 let reason = "the connection's first bytes did not arrive in time";
                 self.refuse(Kind::HeaderTimeout, reason).await;
             }
-            Detected::Alien => {
-                self.proxy.count_refused(Kind::BadRequest);
-                linger(self.stream).await;
-            }
             Detected::Nothing => {}
         }
     }

@@ -135,20 +135,6 @@ async fn a_malformed_or_unsupported_request_is_refused_and_no_pod_sees_it() {
 }
 
 #[tokio::test]
-async fn what_is_neither_http_1_nor_http_2_is_closed_without_an_answer_that_it_would_not_understand()
- {
-    let pod = Pod::start("a").await;
-    let sidecar = Sidecar::over([&pod]).start().await;
-    let mut client = sidecar.client().await;
-    // What HTTP/2 calls an invalid preface (RFC 9113 section 3.4), as h2spec sends it.
-    client.send("INVALID CONNECTION PREFACE\r\n\r\n").await;
-    client.closed().await;
-    assert_eq!(pod.record().connections, 0);
-    let metrics = sidecar.admin("/metrics").await.text();
-    assert!(metrics.contains("flag=\"DPE\""), "{metrics}");
-}
-
-#[tokio::test]
 async fn our_own_answer_says_why_in_one_sentence() {
     let pod = Pod::start("a").await;
     let sidecar = Sidecar::over([&pod]).start().await;
