@@ -133,6 +133,9 @@ pub struct Timeouts {
     pub header: Duration,
     /// A client connection without a request.
     pub client_idle: Duration,
+    /// How long a client may keep a request waiting: for the next part of its body while no response has come, or
+    /// until it takes the next part of a response.
+    pub client_stall: Duration,
     /// An upstream connection without a request, until the pod says otherwise (`Keep-Alive: timeout=`).
     pub upstream_idle: Duration,
     /// From the request sent to the response's head; `None` waits for ever.
@@ -183,6 +186,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             header: Duration::from_secs(10),
             client_idle: Duration::from_secs(600),
+            client_stall: Duration::from_secs(300),
             upstream_idle: Duration::from_secs(4),
             response: None,
             request: None,

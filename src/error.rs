@@ -20,6 +20,7 @@ pub enum Kind {
     ExpectationFailed,
     HeaderTooLarge,
     HeaderTimeout,
+    BodyTimeout,
     UnsupportedCoding,
     ClientGone,
 }
@@ -72,7 +73,7 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
@@ -86,6 +87,7 @@ impl Kind {
         Self::ExpectationFailed,
         Self::HeaderTooLarge,
         Self::HeaderTimeout,
+        Self::BodyTimeout,
         Self::UnsupportedCoding,
         Self::ClientGone,
     ];
@@ -174,6 +176,13 @@ impl Kind {
             ),
             Self::HeaderTimeout => (
                 "request head too slow",
+                S::REQUEST_TIMEOUT,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::BodyTimeout => (
+                "request body too slow",
                 S::REQUEST_TIMEOUT,
                 Flag::Dpe,
                 Retry::No,

@@ -43,7 +43,7 @@ use crate::stats::{TargetShard, TargetStats};
 use answer::Failure;
 use attempt::Reporter;
 use body::{Company, ResponseBody};
-use client::Client;
+use client::{Client, Taking};
 use forward::Outgoing;
 use record::Record;
 use replay::{AttemptBody, Replay};
@@ -258,7 +258,7 @@ impl Proxy {
         client.answer();
         response.body_mut().accompany(Company {
             record,
-            client,
+            taking: Taking::begin(client),
             ends_with_connection,
             _permit: permit,
         });
@@ -288,6 +288,8 @@ impl Proxy {
         } else {
             0
         };
+        let stall =
+            (!request::is_grpc(&head.headers)).then_some(self.settings.timeouts.client_stall);
         let expects_continue = head.headers.contains_key(header::EXPECT);
         let outgoing = Outgoing {
             method: head.method,
@@ -295,6 +297,7 @@ impl Proxy {
             headers: head.headers,
             body: Replay::new(body, keep, expects_continue),
             idempotent,
+            stall,
         };
         let Some(limit) = self.settings.timeouts.request else {
             return self.forward(outgoing, client, record).await;

@@ -32,6 +32,8 @@ pub struct Outgoing {
     pub body: Replay,
     /// It may be sent again even if a pod may have seen it.
     pub idempotent: bool,
+    /// How long a pod that has not answered may wait for more of the body; `None` for ever.
+    pub stall: Option<Duration>,
 }
 
 /// A failed attempt: what the client is told if it was the last, and whether it may be followed by another.
@@ -39,6 +41,12 @@ struct Setback {
     failure: Failure,
     unsent: bool,
     blame: Blame,
+}
+
+/// Who let a request wait for longer than this.
+enum Late {
+    Pod(Duration),
+    Client(Duration),
 }
 
 impl Proxy {
@@ -140,7 +148,7 @@ impl Proxy {
             let mut connection = self.connection(upstream, outgoing).await?;
             let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
             let request = outgoing.request(keep_copy);
-            let sent = self.send(&mut connection, request, &outgoing.body).await;
+            let sent = self.send(&mut connection, request, outgoing).await;
             match sent {
                 Ok(Ok(response)) => return checked(response, connection, upstream),
                 Ok(Err(SendError { error, unsent })) => {
@@ -153,7 +161,7 @@ impl Proxy {
                     }
                     return Err(setback(&error, never_sent, &connection, outgoing, upstream));
                 }
-                Err(timeout) => {
+                Err(Late::Pod(timeout)) => {
                     return Err(Setback {
                         failure: Failure::new(
                             Kind::ResponseTimeout,
@@ -164,6 +172,16 @@ impl Proxy {
                         ),
                         unsent: false,
                         blame: Blame::Pod,
+                    });
+                }
+                Err(Late::Client(stall)) => {
+                    return Err(Setback {
+                        failure: Failure::new(
+                            Kind::BodyTimeout,
+                            format!("no more of the request's body came within {stall:?}"),
+                        ),
+                        unsent: false,
+                        blame: Blame::Nobody,
                     });
                 }
             }
@@ -214,29 +232,47 @@ impl Proxy {
         })
     }
 
-    /// Sends and waits for the response's head; the outer error is the response timeout. That runs while it is the
-    /// pod's turn: how long a client takes to send its body is not the pod's matter.
+    /// Sends and waits for the response's head. The response timeout runs while it is the pod's turn: how long a
+    /// client takes to send its body is not the pod's matter, but has a limit of its own.
     async fn send(
         &self,
         connection: &mut Http1<AttemptBody>,
         request: Request<AttemptBody>,
-        body: &Replay,
-    ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Duration> {
-        let Some(timeout) = self.settings.timeouts.response else {
+        outgoing: &Outgoing,
+    ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Late> {
+        let body = &outgoing.body;
+        let timeout = self.settings.timeouts.response;
+        let stall = outgoing.stall.filter(|_| body.is_unread());
+        if timeout.is_none() && stall.is_none() {
             return Ok(connection.send(request).await);
-        };
+        }
         let started = Instant::now();
-        let mut deadline = started + timeout;
+        let mut now = started;
         let mut response = pin!(connection.send(request));
         loop {
+            // Of the two at most one is running; the other is looked at again when it could end at the earliest.
+            let pods = timeout.map(|timeout| {
+                let since = body.pods_turn(started).unwrap_or(now);
+                (since + timeout, Late::Pod(timeout))
+            });
+            let clients = stall.map(|stall| {
+                let since = body.clients_turn().unwrap_or(now);
+                (since + stall, Late::Client(stall))
+            });
+            let Some((deadline, late)) = pods
+                .into_iter()
+                .chain(clients)
+                .min_by_key(|(deadline, _)| *deadline)
+            else {
+                return Ok(response.await);
+            };
+            if deadline <= now {
+                return Err(late);
+            }
             if let Ok(sent) = tokio::time::timeout_at(deadline.into(), &mut response).await {
                 return Ok(sent);
             }
-            let now = Instant::now();
-            deadline = body.pods_turn(started).unwrap_or(now) + timeout;
-            if deadline <= now {
-                return Err(timeout);
-            }
+            now = Instant::now();
         }
     }
 }

@@ -40,8 +40,8 @@ struct Source {
     finished: bool,
     /// When the last frame was taken.
     taken: Option<Instant>,
-    /// The next frame has been asked for, and the client has not sent it yet.
-    awaited: bool,
+    /// Since when the next frame has been asked for without the client having sent it.
+    awaited: Option<Instant>,
     state: State,
     /// Bytes that came from the client.
     received: u64,
@@ -92,7 +92,7 @@ impl Replay {
                 trailers: None,
                 finished: false,
                 taken: None,
-                awaited: false,
+                awaited: None,
                 state: State::Whole,
                 received: 0,
             }))),
@@ -102,6 +102,10 @@ impl Replay {
 
     /// The body for one more attempt; only of use while [`is_replayable`](Self::is_replayable).
     pub fn attempt(&self) -> AttemptBody {
+        if let Some(source) = &self.source {
+            // Its own pod has asked for nothing yet.
+            source.borrow_mut().awaited = None;
+        }
         AttemptBody {
             source: self.source.clone(),
             sent: 0,
@@ -138,7 +142,15 @@ impl Replay {
             return Some(since);
         };
         let source = source.borrow();
-        (!source.awaited).then(|| source.taken.map_or(since, |taken| taken.max(since)))
+        source
+            .awaited
+            .is_none()
+            .then(|| source.taken.map_or(since, |taken| taken.max(since)))
+    }
+
+    /// Since when it has been the client's turn: the pod has asked for more than it has sent.
+    pub fn clients_turn(&self) -> Option<Instant> {
+        self.source.as_ref()?.borrow().awaited
     }
 
     /// Bytes that came from the client.
@@ -183,8 +195,11 @@ impl Source {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.awaited = frame.is_pending();
-        let frame = ready!(frame);
+        let Poll::Ready(frame) = frame else {
+            self.awaited.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        self.awaited = None;
         self.taken = Some(Instant::now());
         match &frame {
             Some(Ok(frame)) => {

@@ -51,6 +51,15 @@ fn check_host(head: &mut request::Parts, default_host: &HeaderValue) -> Result<(
     }
 }
 
+/// Whether a request is gRPC's, whose body may be a stream of messages that come when they come.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    const TYPE: &[u8] = b"application/grpc";
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().get(..TYPE.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
+}
+
 /// `uri-host [ ":" port ]` of RFC 9110 section 7.2, by its characters; empty is allowed.
 fn is_host(value: &[u8]) -> bool {
     value

@@ -57,6 +57,7 @@ impl Connection {
         let patience = Patience {
             header: settings.timeouts.header,
             idle: settings.timeouts.client_idle,
+            stall: settings.timeouts.client_stall,
             head_bytes: settings.limits.header_bytes,
         };
         let stream = SharedStream::new(stream);
@@ -130,7 +131,7 @@ impl Connection {
                 client.set_closing();
             }
             // Its response has told how far it came; the client must not take it for whole.
-            Err(Ending::Expired(Expired::Request)) => client.set_cut(),
+            Err(Ending::Expired(Expired::Request | Expired::Stalled)) => client.set_cut(),
             Err(Ending::Drained) => {
                 client.set_draining();
                 let rest = last_request(stream, client, &mut watch, connection.as_mut());
