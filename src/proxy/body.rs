@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::attempt::Attempt;
 use super::client::Taking;
+use super::headers;
 use super::record::Record;
 use super::replay::AttemptBody;
 use crate::admission::Permit;
@@ -82,7 +83,13 @@ impl Upstreamed {
         if closed {
             self.connection = None;
         }
-        Pin::new(&mut self.incoming).poll_frame(cx)
+        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::for_trailers(trailers);
+        }
+        frame
     }
 }
 

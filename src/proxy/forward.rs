@@ -291,14 +291,15 @@ fn respond(
     headers::for_client(&mut head.headers);
     // The pod's version is that of its own hop.
     head.version = Version::HTTP_11;
-    let unread = attempt.body().is_unread();
+    // hyper takes whatever is behind malformed trailers for more of them.
+    let doubtful = attempt.body().is_unread() || attempt.body().has_trailers();
     let body = ResponseBody::upstream(Upstreamed {
         incoming,
         connection: Some(connection),
         attempt,
     });
     let mut response = Response::from_parts(head, body);
-    if unread {
+    if doubtful {
         close_after(&mut response);
     }
     response
@@ -334,21 +335,23 @@ impl Outgoing {
 
 /// A response that may be passed on.
 fn checked(
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
     connection: Http1<AttemptBody>,
     upstream: &Upstream<AttemptBody>,
 ) -> Result<(Response<Incoming>, Http1<AttemptBody>), Setback> {
-    let unasked = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        "switched protocols"
+    let fault = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        "switched protocols unasked"
     } else if !headers::is_plainly_coded(response.headers()) {
-        "used a transfer coding"
+        "used a transfer coding unasked"
+    } else if !headers::settle_length(response.headers_mut()) {
+        "told a length that is none"
     } else {
         return Ok((response, connection));
     };
     Err(Setback {
         failure: Failure::new(
             Kind::BrokenProtocol,
-            format!("pod {} {unasked} unasked", label(upstream)),
+            format!("pod {} {fault}", label(upstream)),
         ),
         unsent: false,
         blame: Blame::Pod,

@@ -18,6 +18,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use super::headers;
+
 /// How long a pod may keep a client waiting for `100 Continue` before the body is sent unasked (RFC 9110 section
 /// 10.1.1: a client should not wait indefinitely, and some servers never send it).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -135,6 +137,13 @@ impl Replay {
             .is_some_and(|source| !source.borrow().is_finished())
     }
 
+    /// Whether the client's body ended in trailers.
+    pub fn has_trailers(&self) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.borrow().trailers.is_some())
+    }
+
     /// Since when the pod has had all that the client sent, or has not taken what waits: it is its turn. `None` while
     /// more is awaited from the client, `since` where nothing has been taken yet.
     pub fn pods_turn(&self, since: Instant) -> Option<Instant> {
@@ -195,18 +204,19 @@ impl Source {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        let Poll::Ready(frame) = frame else {
+        let Poll::Ready(mut frame) = frame else {
             self.awaited.get_or_insert_with(Instant::now);
             return Poll::Pending;
         };
         self.awaited = None;
         self.taken = Some(Instant::now());
-        match &frame {
+        match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.received += data.len() as u64;
                     self.keep(data);
-                } else if let Some(trailers) = frame.trailers_ref() {
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    headers::for_trailers(trailers);
                     self.trailers = Some(trailers.clone());
                 }
             }

@@ -58,6 +58,8 @@ mod rollout;
 #[cfg(test)]
 mod selection;
 #[cfg(test)]
+mod smuggling;
+#[cfg(test)]
 mod stalls;
 #[cfg(test)]
 mod streaming;
