@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
 use super::Opened;
-use super::pod_io::PodIo;
+use super::pod_io::{Allowance, PodIo};
 use crate::net::SharedStream;
 
 /// A connection that carries one request at a time, with bodies of type `B`.
@@ -30,6 +31,7 @@ pub struct Http1<B: Body + 'static> {
     // Boxed: it moves from request to pool to request.
     connection: Pin<Box<Connection<TokioIo<PodIo>, B>>>,
     stream: SharedStream,
+    allowance: Rc<Allowance>,
     /// The connection has come to its end, and must not be polled any more.
     closed: bool,
     /// Whether it has carried a request before this one.
@@ -78,15 +80,18 @@ where
                 _ => ConnectError::Failed(error),
             })?;
         let stream = SharedStream::new(stream);
+        let head_bytes = header_bytes.max(MIN_BUFFER);
+        let allowance = Allowance::new(head_bytes);
         let (sender, connection) = Builder::new()
-            .max_buf_size(header_bytes.max(MIN_BUFFER))
-            .handshake(TokioIo::new(PodIo::new(stream.clone())))
+            .max_buf_size(head_bytes)
+            .handshake(TokioIo::new(PodIo::new(stream.clone(), allowance.clone())))
             .await
             .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),
             stream,
+            allowance,
             closed: false,
             reused: false,
             _opened: opened(),
@@ -97,6 +102,7 @@ where
     ///
     /// Dropped before that, the connection closes: the pod sees at once that nobody waits.
     pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError<B>> {
+        self.allowance.renew();
         let mut response = pin!(self.sender.try_send_request(request));
         let outcome = poll_fn(|cx| {
             // Its own error, if it ends with one, reaches the response; and it may end in the same turn that brings a
@@ -105,6 +111,7 @@ where
             response.as_mut().poll(cx)
         })
         .await;
+        self.allowance.renew();
         outcome.map_err(|mut error| SendError {
             unsent: error.take_message(),
             error: error.into_error(),
@@ -114,6 +121,11 @@ where
     /// Drives the connection on behalf of a body that is being read from it. `Ready` once it has closed.
     pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         drive(&mut self.connection, &mut self.closed, cx)
+    }
+
+    /// A piece of the body has come.
+    pub fn progressed(&self) {
+        self.allowance.renew();
     }
 
     /// Whether the last exchange is over on both sides and the connection can carry another.

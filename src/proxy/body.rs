@@ -84,10 +84,13 @@ impl Upstreamed {
             self.connection = None;
         }
         let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            headers::for_trailers(trailers);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
+            if let Some(connection) = &self.connection {
+                connection.progressed();
+            }
+            if let Some(trailers) = frame.trailers_mut() {
+                headers::for_trailers(trailers);
+            }
         }
         frame
     }

@@ -377,7 +377,7 @@ fn setback(
             Kind::BrokenProtocol,
             format!("the head of pod {pod}'s response is too large"),
         )
-    } else if error.is_parse() {
+    } else if error.is_parse() || is_without_end(error) {
         (
             Kind::BrokenProtocol,
             format!("pod {pod}'s response is not HTTP/1.1"),
@@ -397,6 +397,13 @@ fn setback(
             _ => Blame::Pod,
         },
     }
+}
+
+/// The connection was given up because what came on it said nothing without end.
+fn is_without_end(error: &hyper::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| error.kind() == ErrorKind::InvalidData)
 }
 
 /// How a pod is named to clients: never by its address.

@@ -36,6 +36,8 @@ mod headers;
 #[cfg(test)]
 mod hold;
 #[cfg(test)]
+mod hostile_pod;
+#[cfg(test)]
 mod kube_faults;
 #[cfg(test)]
 mod layers;

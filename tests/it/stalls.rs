@@ -1,6 +1,8 @@
 //! Clients that keep a request waiting for them (`--client-stall`), and those that only seem to.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -127,6 +129,44 @@ async fn a_pod_that_takes_its_time_is_not_held_against_its_client() {
     assert_eq!(client.get("/").await.text(), "body");
     soon("the upload", client.wire.send(request)).await.unwrap();
     assert_eq!(client.response().await.text(), "body");
+}
+
+#[tokio::test]
+async fn a_client_has_its_time_anew_with_each_pod() {
+    let asked = Arc::<AtomicUsize>::default();
+    let mut pods = Vec::new();
+    for name in ["a", "b", "c"] {
+        let asked = asked.clone();
+        let script = move |mut session: Session| {
+            let asked = asked.clone();
+            async move {
+                let head = session.head().await?.ok_or(ErrorKind::UnexpectedEof)?;
+                if asked.fetch_add(1, Relaxed) == 2 {
+                    session.rest(head).await?;
+                    return session.answer().await;
+                }
+                // The first two wait for less than a stall, and go.
+                tokio::time::sleep(STALL * 7 / 10).await;
+                session.wire.reset()
+            }
+        };
+        pods.push(Pod::scripted(name, script).await);
+    }
+    let sidecar = Sidecar::over(&pods)
+        .with("--client-stall", &format!("{}ms", STALL.as_millis()))
+        .on_one_worker()
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    client
+        .send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nbo")
+        .await;
+    eventually("the third pod to be asked", async || {
+        (asked.load(Relaxed) == 3).then_some(())
+    })
+    .await;
+    client.send("dy").await;
+    assert_eq!(client.response().await.status(), 200);
 }
 
 #[tokio::test]
