@@ -8,6 +8,8 @@ mod access_log;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod balancing;
 #[cfg(test)]
 mod bodies;
