@@ -144,6 +144,9 @@ pub struct Timeouts {
     pub header: Duration,
     /// A client connection without a request.
     pub client_idle: Duration,
+    /// How long a client may keep a request waiting: for the next part of its body while no response has come, or
+    /// until it takes the next part of a response.
+    pub client_stall: Duration,
     /// An upstream connection over HTTP/1.1 without a request, until the pod says otherwise (`Keep-Alive: timeout=`).
     pub upstream_idle: Duration,
     /// A pod with requests in flight over HTTP/2 that gives no sign of life is given up after this.
@@ -196,6 +199,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             header: Duration::from_secs(10),
             client_idle: Duration::from_secs(600),
+            client_stall: Duration::from_secs(300),
             upstream_idle: Duration::from_secs(4),
             upstream_keepalive: Duration::from_secs(20),
             response: None,

@@ -20,6 +20,7 @@ pub enum Kind {
     ExpectationFailed,
     HeaderTooLarge,
     HeaderTimeout,
+    BodyTimeout,
     UnsupportedCoding,
     ClientGone,
 }
@@ -85,7 +86,7 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
@@ -99,6 +100,7 @@ impl Kind {
         Self::ExpectationFailed,
         Self::HeaderTooLarge,
         Self::HeaderTimeout,
+        Self::BodyTimeout,
         Self::UnsupportedCoding,
         Self::ClientGone,
     ];
@@ -205,6 +207,14 @@ impl Kind {
             ),
             Self::HeaderTimeout => (
                 "request head too slow",
+                S::REQUEST_TIMEOUT,
+                Code::DeadlineExceeded,
+                Flag::Dpe,
+                Retry::No,
+                false,
+            ),
+            Self::BodyTimeout => (
+                "request body too slow",
                 S::REQUEST_TIMEOUT,
                 Code::DeadlineExceeded,
                 Flag::Dpe,

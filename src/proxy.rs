@@ -45,7 +45,7 @@ use crate::stats::{TargetShard, TargetStats};
 use answer::Failure;
 use attempt::Reporter;
 use body::{Company, ResponseBody};
-use client::Client;
+use client::{Client, Taking};
 use outgoing::Outgoing;
 use record::Record;
 use replay::{AttemptBody, Keep, Replay};
@@ -279,7 +279,7 @@ impl Proxy {
         client.answer();
         response.body_mut().accompany(Company {
             record,
-            client,
+            taking: Taking::begin(client),
             ends_with_connection,
             _permit: permit,
         });
@@ -317,6 +317,9 @@ impl Proxy {
             bytes: self.settings.limits.replay_bytes,
             on: idempotent,
         };
+        // A call's messages come when they come.
+        let stall = (!grpc::is_call(head.version, &head.headers))
+            .then_some(self.settings.timeouts.client_stall);
         let expects_continue = head.headers.contains_key(header::EXPECT);
         let outgoing = Outgoing {
             method: head.method,
@@ -324,13 +327,16 @@ impl Proxy {
             headers: head.headers,
             body: Replay::new(body, keep, expects_continue),
             idempotent,
+            stall,
         };
         let Some(limit) = timeout else {
             return self.forward(outgoing, client, record).await;
         };
         let deadline = Instant::now() + limit;
         // From the response's head on, the connection sees to it over HTTP/1.1, and over HTTP/2 the body itself.
-        client.set_deadline(deadline);
+        if client.version() != Version::HTTP_2 {
+            client.set_deadline(deadline);
+        }
         let answered =
             tokio::time::timeout_at(deadline.into(), self.forward(outgoing, client, record)).await;
         let mut response = answered.unwrap_or_else(|_| {

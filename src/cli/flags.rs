@@ -142,6 +142,17 @@ pub struct TimeoutArgs {
     )]
     pub client_idle_timeout: Span,
 
+    /// How long a client may keep a request waiting: for the next part of its body while there is no response yet, or
+    /// until it takes the next part of a response. Bodies of gRPC requests may take any time
+    #[arg(
+        long,
+        env = "PODROBIN_CLIENT_STALL",
+        value_name = "TIME",
+        default_value_t = Span(Timeouts::default().client_stall),
+        value_parser = value::positive
+    )]
+    pub client_stall: Span,
+
     /// Keeping a connection to a pod without a request, unless the pod says how long it keeps it
     /// (Keep-Alive: timeout=)
     #[arg(

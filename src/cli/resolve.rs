@@ -235,6 +235,7 @@ fn timeouts(args: &TimeoutArgs) -> Timeouts {
         connect: args.connect_timeout.0,
         header: args.header_timeout.0,
         client_idle: args.client_idle_timeout.0,
+        client_stall: args.client_stall.0,
         upstream_idle: args.upstream_idle_timeout.0,
         upstream_keepalive: args.upstream_keepalive.0,
         response: args.response_timeout.0,

@@ -106,6 +106,13 @@ where
         }
     }
 
+    /// A piece of the body has come.
+    pub fn progressed(&self) {
+        if let Self::Http1(connection) = self {
+            connection.progressed();
+        }
+    }
+
     /// What is left of the request's body goes on by itself, where the protocol lets it.
     pub fn detach_upload(&mut self) -> Option<Detached> {
         match self {

@@ -60,7 +60,7 @@ where
             let settings = &shared.settings;
             let connected = async {
                 let stream = open(address, Watch::Always(settings.keepalive)).await?;
-                let io = PodIo::new(stream);
+                let io = PodIo::new(stream, None);
                 let (bytes, alive) = (settings.header_bytes, settings.keepalive);
                 Shareable::handshake(io, bytes, alive, shared.open()).await
             };

@@ -6,6 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response};
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::pod_io::PodIo;
+use super::pod_io::{Allowance, PodIo};
 use super::{Cause, ConnectError, Opened, SendError};
 use crate::net::SharedStream;
 
@@ -25,6 +26,7 @@ pub struct Http1<B: Body + 'static> {
     // Boxed: it moves from request to pool to request.
     connection: Pin<Box<Connection<TokioIo<PodIo>, B>>>,
     stream: SharedStream,
+    allowance: Rc<Allowance>,
     /// The connection has come to its end, and must not be polled any more.
     closed: bool,
     /// Whether it has carried a request before this one.
@@ -43,15 +45,21 @@ where
         header_bytes: usize,
         opened: Opened,
     ) -> Result<Self, ConnectError> {
+        let head_bytes = header_bytes.max(MIN_BUFFER);
+        let allowance = Allowance::new(head_bytes);
         let (sender, connection) = Builder::new()
-            .max_buf_size(header_bytes.max(MIN_BUFFER))
-            .handshake(TokioIo::new(PodIo::new(stream.clone())))
+            .max_buf_size(head_bytes)
+            .handshake(TokioIo::new(PodIo::new(
+                stream.clone(),
+                Some(allowance.clone()),
+            )))
             .await
             .map_err(|_| ConnectError::Protocol)?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),
             stream,
+            allowance,
             closed: false,
             reused: false,
             _opened: opened,
@@ -62,6 +70,7 @@ where
     ///
     /// Dropped before that, the connection closes: the pod sees at once that nobody waits.
     pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError<B>> {
+        self.allowance.renew();
         let mut response = pin!(self.sender.try_send_request(request));
         let outcome = poll_fn(|cx| {
             // Its own error, if it ends with one, reaches the response; and it may end in the same turn that brings a
@@ -70,12 +79,13 @@ where
             response.as_mut().poll(cx)
         })
         .await;
+        self.allowance.renew();
         outcome.map_err(|mut error| {
             let unsent = error.take_message();
             let error = error.into_error();
             let cause = if error.is_parse_too_large() {
                 Cause::HeadTooLarge
-            } else if error.is_parse() {
+            } else if error.is_parse() || is_without_end(&error) {
                 Cause::Protocol
             } else if self.reused {
                 Cause::Stale
@@ -92,6 +102,11 @@ where
     /// Drives the connection on behalf of a body that is being read from it. `Ready` once it has closed.
     pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         drive(&mut self.connection, &mut self.closed, cx)
+    }
+
+    /// A piece of the body has come.
+    pub fn progressed(&self) {
+        self.allowance.renew();
     }
 
     /// Whether the last exchange is over on both sides and the connection can carry another.
@@ -130,6 +145,13 @@ fn drive(
     } else {
         Poll::Pending
     }
+}
+
+/// The connection was given up because what came on it said nothing without end.
+fn is_without_end(error: &hyper::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// hyper's own lower bound of its read buffer.

@@ -1,7 +1,10 @@
-//! A pod's socket as hyper writes to it: a pod that reads no more may have answered all the same.
+//! A pod's socket as hyper sees it: a pod that reads no more may have answered all the same, and one that says nothing
+//! without end has not.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,16 +16,61 @@ use crate::net::SharedStream;
 /// A pod may refuse an upload by its head: it answers and closes, with the body unread, and the kernel resets what is
 /// written from then on. hyper would take that for the end, with the answer unread. Here such a write does not fail
 /// but waits, and the read side decides: it brings the answer, or the end.
+///
+/// hyper reads on for as long as interim responses (1xx) come, or zeros and white space of a chunk's size, and forgets
+/// them. Here they have a bound.
 #[derive(Debug)]
 pub struct PodIo {
     stream: SharedStream,
     /// How the first write that could not be made failed.
     deaf: Option<io::ErrorKind>,
+    allowance: Option<Rc<Allowance>>,
+}
+
+/// How many bytes may still come that bring neither a response's head nor a piece of its body.
+#[derive(Debug)]
+pub struct Allowance {
+    most: usize,
+    left: Cell<usize>,
+}
+
+impl Allowance {
+    pub fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self {
+            most,
+            left: Cell::new(most),
+        })
+    }
+
+    /// The next head or piece is awaited from here on.
+    pub fn renew(&self) {
+        self.left.set(self.most);
+    }
+
+    /// Before a read: all that was read so far was of no use.
+    fn check(&self) -> io::Result<()> {
+        match self.left.get() {
+            0 => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "bytes without end that say nothing",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&self, bytes: usize) {
+        self.left.set(self.left.get().saturating_sub(bytes));
+    }
 }
 
 impl PodIo {
-    pub fn new(stream: SharedStream) -> Self {
-        Self { stream, deaf: None }
+    /// `allowance` is for HTTP/1.1; over HTTP/2 every byte is part of a frame, and frames have bounds of their own.
+    pub fn new(stream: SharedStream, allowance: Option<Rc<Allowance>>) -> Self {
+        Self {
+            stream,
+            deaf: None,
+            allowance,
+        }
     }
 
     fn write(
@@ -57,8 +105,14 @@ impl AsyncRead for PodIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(allowance) = &self.allowance {
+            allowance.check()?;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if let Some(allowance) = &self.allowance {
+            allowance.take(buf.filled().len() - before);
+        }
         match self.deaf {
             // The kernel tells of a reset once, and the write has heard it: this is no clean end.
             Some(kind) if buf.filled().len() == before => Poll::Ready(Err(kind.into())),

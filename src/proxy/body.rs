@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,7 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::attempt::Attempt;
-use super::client::Client;
+use super::client::Taking;
+use super::headers;
 use super::record::Record;
 use super::replay::AttemptBody;
 use crate::admission::Permit;
@@ -32,7 +32,7 @@ pub struct ResponseBody {
 #[derive(Debug)]
 pub struct Company {
     pub record: Record,
-    pub client: Rc<Client>,
+    pub taking: Taking,
     /// The client learns the body's end from the connection's end alone.
     pub ends_with_connection: bool,
     /// Its place among the requests in flight.
@@ -111,7 +111,16 @@ impl Upstreamed {
         if closed {
             self.carrier = None;
         }
-        Pin::new(&mut self.incoming).poll_frame(cx)
+        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
+            if let Some(carrier) = &self.carrier {
+                carrier.progressed();
+            }
+            if let Some(trailers) = frame.trailers_mut() {
+                headers::for_trailers(trailers);
+            }
+        }
+        frame
     }
 }
 
@@ -147,17 +156,24 @@ impl Body for ResponseBody {
             Content::Text(text) => {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
             }
-            Content::Upstream(upstreamed) => std::task::ready!(upstreamed.poll_frame(cx)),
+            Content::Upstream(upstreamed) => upstreamed.poll_frame(cx),
         };
+        if let Some(Company { taking, .. }) = &mut this.company {
+            match frame {
+                Poll::Pending => taking.ask(),
+                Poll::Ready(_) => taking.hand_over(),
+            }
+        }
+        let frame = std::task::ready!(frame);
         if let Some(Company {
             record,
-            client,
+            taking,
             ends_with_connection,
             ..
         }) = &mut this.company
         {
             if *ends_with_connection && matches!(frame, Some(Err(_))) {
-                client.set_cut();
+                taking.client().set_cut();
             }
             match &frame {
                 Some(Ok(frame)) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
@@ -191,7 +207,8 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         let ended = self.is_end_stream();
-        if let Some(Company { record, client, .. }) = &mut self.company {
+        if let Some(Company { record, taking, .. }) = &mut self.company {
+            let client = taking.client();
             if let Content::Upstream(upstreamed) = &self.content {
                 record.received(upstreamed.attempt.body().received());
             }

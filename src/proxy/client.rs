@@ -1,5 +1,7 @@
 //! A client's connection: who is on it, what is happening there, and how long that may take.
 
+mod uptake;
+
 use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,6 +11,9 @@ use http::Version;
 use http::header::HeaderValue;
 
 use crate::net::SharedStream;
+
+pub use uptake::Taking;
+use uptake::Uptake;
 
 /// Shared by the connection's socket, its driver and its requests; all on one thread.
 ///
@@ -36,6 +41,7 @@ pub struct Client {
     answered: Cell<bool>,
     /// When the request in hand must be over.
     deadline: Cell<Option<Instant>>,
+    uptake: Uptake,
 }
 
 /// Bytes kept for heads between requests; a larger head is forgotten with its room.
@@ -48,6 +54,8 @@ pub struct Patience {
     pub header: Duration,
     /// Between requests.
     pub idle: Duration,
+    /// For the client to take what waits of its responses.
+    pub stall: Duration,
     /// The most bytes of a head that are kept.
     pub head_bytes: usize,
 }
@@ -73,6 +81,8 @@ pub enum Expired {
     Quiet,
     /// Its request took longer than a request may.
     Request,
+    /// It does not take its responses.
+    Stalled,
 }
 
 impl Client {
@@ -106,6 +116,7 @@ impl Client {
             cut: Cell::new(false),
             answered: Cell::new(false),
             deadline: Cell::new(None),
+            uptake: Uptake::default(),
         })
     }
 
@@ -234,8 +245,14 @@ impl Client {
             State::Head => Some((since + self.patience.header, Expired::Head)),
             State::Idle => Some((since + self.patience.idle, Expired::Quiet)),
             State::Busy => {
-                let deadline = self.deadline.get().filter(|_| self.answered.get());
-                deadline.map(|deadline| (deadline, Expired::Request))
+                let request = self.deadline.get().filter(|_| self.answered.get());
+                let stall = self.uptake.deadline(self.patience.stall);
+                let request = request.map(|deadline| (deadline, Expired::Request));
+                let stall = stall.map(|deadline| (deadline, Expired::Stalled));
+                request
+                    .into_iter()
+                    .chain(stall)
+                    .min_by_key(|(deadline, _)| *deadline)
             }
         }
     }
@@ -255,10 +272,12 @@ mod tests {
 
     const HEADER: Duration = Duration::from_secs(10);
     const IDLE: Duration = Duration::from_secs(600);
+    const STALL: Duration = Duration::from_secs(300);
 
     const PATIENCE: Patience = Patience {
         header: HEADER,
         idle: IDLE,
+        stall: STALL,
         head_bytes: 16,
     };
 
@@ -351,6 +370,62 @@ mod tests {
         client.begin();
         client.answer();
         assert_eq!(client.deadline(), None);
+    }
+
+    /// Whether the client's patience with its responses is running, and since when.
+    fn stalled(client: &Client) -> Option<Instant> {
+        let (deadline, expired) = client.deadline()?;
+        assert_eq!(expired, Expired::Stalled);
+        Some(deadline - STALL)
+    }
+
+    #[tokio::test]
+    async fn a_response_that_is_not_asked_on_stalls_from_when_that_is_seen() {
+        let client = client().await;
+        client.begin();
+        let mut taking = Taking::begin(client.clone());
+        client.answer();
+        let since = stalled(&client).unwrap();
+        assert_eq!(stalled(&client), Some(since));
+        taking.ask();
+        assert_eq!(stalled(&client), None);
+        taking.ask();
+        taking.hand_over();
+        assert!(stalled(&client).unwrap() > since);
+        drop(taking);
+        assert_eq!(stalled(&client), None);
+    }
+
+    #[tokio::test]
+    async fn one_response_that_waits_for_its_pod_speaks_for_all_of_a_connection() {
+        let client = client().await;
+        client.begin();
+        let taken = Taking::begin(client.clone());
+        let mut asking = Taking::begin(client.clone());
+        let since = stalled(&client).unwrap();
+        asking.ask();
+        assert_eq!(stalled(&client), None);
+        asking.hand_over();
+        let again = stalled(&client).unwrap();
+        assert!(again > since, "a frame taken by one is progress for all");
+        asking.ask();
+        drop(asking);
+        assert!(stalled(&client).is_some());
+        drop(taken);
+        assert_eq!(stalled(&client), None);
+    }
+
+    #[tokio::test]
+    async fn the_nearer_of_a_requests_end_and_a_stalls_end_counts() {
+        let client = client().await;
+        client.begin();
+        let _taking = Taking::begin(client.clone());
+        client.answer();
+        for (limit, expected) in [(STALL / 2, Expired::Request), (STALL * 2, Expired::Stalled)] {
+            client.set_deadline(Instant::now() + limit);
+            let (_, expired) = client.deadline().unwrap();
+            assert_eq!(expired, expected);
+        }
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::choose::Chosen;
 use super::client::Client;
 use super::outgoing::{Outgoing, Unsayable};
 use super::record::Record;
-use super::replay::{AttemptBody, Replay};
+use super::replay::AttemptBody;
 use super::retry::{Failed, may_retry};
 use super::{Proxy, close_after, headers};
 use crate::error::Kind;
@@ -26,6 +26,12 @@ struct Setback {
     failure: Failure,
     unsent: bool,
     blame: Blame,
+}
+
+/// Who let a request wait for longer than this.
+enum Late {
+    Pod(Duration),
+    Client(Duration),
 }
 
 impl Proxy {
@@ -116,11 +122,9 @@ impl Proxy {
                 .await
                 .map_err(|error| unreached(&error, upstream))?;
             let version = carrier.version();
-            // A pod may turn away a stream without having looked at it, whatever was to be done there.
-            let may_return = outgoing.idempotent || version == Version::HTTP_2;
-            let keep_copy = !last && may_return && outgoing.body.is_replayable();
+            let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
             let request = outgoing.request(version, keep_copy).map_err(unsayable)?;
-            let sent = self.send(&mut carrier, request, &outgoing.body).await;
+            let sent = self.send(&mut carrier, request, outgoing).await;
             match sent {
                 Ok(Ok(response)) => return checked(response, carrier, upstream),
                 Ok(Err(mut error)) => {
@@ -134,7 +138,7 @@ impl Proxy {
                     let unsent = never_sent || error.unprocessed;
                     return Err(setback(error.cause, unsent, outgoing, upstream));
                 }
-                Err(timeout) => {
+                Err(Late::Pod(timeout)) => {
                     return Err(Setback {
                         failure: Failure::new(
                             Kind::ResponseTimeout,
@@ -147,33 +151,61 @@ impl Proxy {
                         blame: Blame::Pod,
                     });
                 }
+                Err(Late::Client(stall)) => {
+                    return Err(Setback {
+                        failure: Failure::new(
+                            Kind::BodyTimeout,
+                            format!("no more of the request's body came within {stall:?}"),
+                        ),
+                        unsent: false,
+                        blame: Blame::Nobody,
+                    });
+                }
             }
         }
     }
 
-    /// Sends and waits for the response's head; the outer error is the response timeout. That runs while it is the
-    /// pod's turn: how long a client takes to send its body is not the pod's matter.
+    /// Sends and waits for the response's head. The response timeout runs while it is the pod's turn: how long a
+    /// client takes to send its body is not the pod's matter, but has a limit of its own.
     async fn send(
         &self,
         carrier: &mut Carrier<AttemptBody>,
         request: Request<AttemptBody>,
-        body: &Replay,
-    ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Duration> {
-        let Some(timeout) = self.settings.timeouts.response else {
+        outgoing: &Outgoing,
+    ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Late> {
+        let body = &outgoing.body;
+        let timeout = self.settings.timeouts.response;
+        let stall = outgoing.stall.filter(|_| body.is_unread());
+        if timeout.is_none() && stall.is_none() {
             return Ok(carrier.send(request).await);
-        };
+        }
         let started = Instant::now();
-        let mut deadline = started + timeout;
+        let mut now = started;
         let mut response = pin!(carrier.send(request));
         loop {
+            // Of the two at most one is running; the other is looked at again when it could end at the earliest.
+            let pods = timeout.map(|timeout| {
+                let since = body.pods_turn(started).unwrap_or(now);
+                (since + timeout, Late::Pod(timeout))
+            });
+            let clients = stall.map(|stall| {
+                let since = body.clients_turn().unwrap_or(now);
+                (since + stall, Late::Client(stall))
+            });
+            let Some((deadline, late)) = pods
+                .into_iter()
+                .chain(clients)
+                .min_by_key(|(deadline, _)| *deadline)
+            else {
+                return Ok(response.await);
+            };
+            if deadline <= now {
+                return Err(late);
+            }
             if let Ok(sent) = tokio::time::timeout_at(deadline.into(), &mut response).await {
                 return Ok(sent);
             }
-            let now = Instant::now();
-            deadline = body.pods_turn(started).unwrap_or(now) + timeout;
-            if deadline <= now {
-                return Err(timeout);
-            }
+            now = Instant::now();
         }
     }
 }
@@ -193,7 +225,8 @@ fn respond(
     headers::for_client(&mut head.headers);
     // The pod's version is that of its own hop.
     head.version = version;
-    let unread = attempt.body().is_unread();
+    // hyper takes whatever is behind malformed trailers for more of them.
+    let doubtful = attempt.body().is_unread() || attempt.body().has_trailers();
     let body = ResponseBody::upstream(Upstreamed {
         incoming,
         upload: carrier.detach_upload(),
@@ -201,7 +234,7 @@ fn respond(
         attempt,
     });
     let mut response = Response::from_parts(head, body);
-    if unread && version != Version::HTTP_2 {
+    if doubtful && version != Version::HTTP_2 {
         close_after(&mut response);
     }
     response
@@ -209,21 +242,23 @@ fn respond(
 
 /// A response that may be passed on.
 fn checked(
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
     carrier: Carrier<AttemptBody>,
     upstream: &Upstream<AttemptBody>,
 ) -> Result<(Response<Incoming>, Carrier<AttemptBody>), Setback> {
-    let unasked = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        "switched protocols"
+    let fault = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        "switched protocols unasked"
     } else if !headers::is_plainly_coded(response.headers()) {
-        "used a transfer coding"
+        "used a transfer coding unasked"
+    } else if !headers::settle_length(response.headers_mut()) {
+        "told a length that is none"
     } else {
         return Ok((response, carrier));
     };
     Err(Setback {
         failure: Failure::new(
             Kind::BrokenProtocol,
-            format!("pod {} {unasked} unasked", label(upstream)),
+            format!("pod {} {fault}", label(upstream)),
         ),
         unsent: false,
         blame: Blame::Pod,

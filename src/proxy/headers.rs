@@ -20,12 +20,42 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     HTTP2_SETTINGS,
 ];
 
-/// What `Connection` may not take away: without them the next hop sees another request.
-const PROTECTED: [HeaderName; 4] = [
+/// What `Connection` may not take away: without them the next hop sees another request, or one of somebody else. A proxy
+/// before this one may have set some of them and passed the client's `Connection` on (CVE-2022-31813).
+const PROTECTED: [HeaderName; 9] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
     header::AUTHORIZATION,
+    header::COOKIE,
+    header::FORWARDED,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_HOST,
+];
+
+/// What is of no use, or of harm, once the body has begun (RFC 9110 section 6.5.1): framing, routing, controls,
+/// credentials, the body's format.
+const NO_TRAILERS: [HeaderName; 19] = [
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::WWW_AUTHENTICATE,
+    header::PROXY_AUTHENTICATE,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::CACHE_CONTROL,
+    header::EXPECT,
+    header::MAX_FORWARDS,
+    header::PRAGMA,
+    header::RANGE,
 ];
 
 /// Makes a request's headers those of the next hop. `Transfer-Encoding` stays: by now it is exactly `chunked`, and the
@@ -102,6 +132,38 @@ pub fn for_client(headers: &mut HeaderMap) {
     } else {
         strip(headers, &[header::TE]);
     }
+}
+
+/// Takes out of trailers what must not come so late, in either direction.
+pub fn for_trailers(trailers: &mut HeaderMap) {
+    for name in HOP_BY_HOP.iter().chain(&NO_TRAILERS) {
+        trailers.remove(name);
+    }
+}
+
+/// Makes one `Content-Length` of several that are equal (RFC 9110 section 8.6). `false` where it can't be read, or they
+/// differ.
+pub fn settle_length(headers: &mut HeaderMap) -> bool {
+    let mut lengths = tokens(headers, &header::CONTENT_LENGTH);
+    let Some(first) = lengths.next() else {
+        return true;
+    };
+    let mut is_repeated = false;
+    let is_settled = !first.is_empty()
+        && first.iter().all(u8::is_ascii_digit)
+        && lengths.all(|other| {
+            is_repeated = true;
+            other == first
+        });
+    if !(is_settled && is_repeated) {
+        return is_settled;
+    }
+    let Ok(only) = HeaderValue::from_bytes(first) else {
+        return false;
+    };
+    drop(lengths);
+    headers.insert(header::CONTENT_LENGTH, only);
+    true
 }
 
 /// Whether a response's body is as it was meant, once its chunks are undone. We ask for no transfer coding, and one

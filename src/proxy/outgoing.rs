@@ -1,5 +1,7 @@
 //! A request ready for any pod, in the form of whichever protocol carries it.
 
+use std::time::Duration;
+
 use http::header::{self, HeaderMap};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, StatusCode, Uri, Version};
@@ -16,6 +18,8 @@ pub struct Outgoing {
     pub body: Replay,
     /// It may be sent again even if a pod may have seen it.
     pub idempotent: bool,
+    /// How long a pod that has not answered may wait for more of the body; `None` for ever.
+    pub stall: Option<Duration>,
 }
 
 /// A request that HTTP/2 has no form for.

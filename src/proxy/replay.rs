@@ -19,6 +19,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use super::headers;
+
 /// How long a pod may keep a client waiting for `100 Continue` before the body is sent unasked (RFC 9110 section
 /// 10.1.1: a client should not wait indefinitely, and some servers never send it).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,8 +45,8 @@ struct Source {
     finished: bool,
     /// When the last frame was taken.
     taken: Option<Instant>,
-    /// The next frame has been asked for, and the client has not sent it yet.
-    awaited: bool,
+    /// Since when the next frame has been asked for without the client having sent it.
+    awaited: Option<Instant>,
     state: State,
     /// Bytes that came from the client.
     received: u64,
@@ -103,7 +105,7 @@ impl Replay {
                 trailers: None,
                 finished: false,
                 taken: None,
-                awaited: false,
+                awaited: None,
                 state: State::Whole,
                 received: 0,
             }))),
@@ -113,6 +115,10 @@ impl Replay {
 
     /// The body for one more attempt; only of use while [`is_replayable`](Self::is_replayable).
     pub fn attempt(&self) -> AttemptBody {
+        if let Some(source) = &self.source {
+            // Its own pod has asked for nothing yet.
+            source.borrow_mut().awaited = None;
+        }
         AttemptBody {
             source: self.source.clone(),
             sent: 0,
@@ -149,6 +155,13 @@ impl Replay {
             .is_some_and(|source| !source.borrow().is_finished())
     }
 
+    /// Whether the client's body ended in trailers.
+    pub fn has_trailers(&self) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.borrow().trailers.is_some())
+    }
+
     /// Since when the pod has had all that the client sent, or has not taken what waits: it is its turn. `None` while
     /// more is awaited from the client, `since` where nothing has been taken yet.
     pub fn pods_turn(&self, since: Instant) -> Option<Instant> {
@@ -156,7 +169,15 @@ impl Replay {
             return Some(since);
         };
         let source = source.borrow();
-        (!source.awaited).then(|| source.taken.map_or(since, |taken| taken.max(since)))
+        source
+            .awaited
+            .is_none()
+            .then(|| source.taken.map_or(since, |taken| taken.max(since)))
+    }
+
+    /// Since when it has been the client's turn: the pod has asked for more than it has sent.
+    pub fn clients_turn(&self) -> Option<Instant> {
+        self.source.as_ref()?.borrow().awaited
     }
 
     /// Bytes that came from the client.
@@ -220,15 +241,19 @@ impl Source {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.awaited = frame.is_pending();
-        let frame = ready!(frame);
+        let Poll::Ready(mut frame) = frame else {
+            self.awaited.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        self.awaited = None;
         self.taken = Some(Instant::now());
-        match &frame {
+        match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.received += data.len() as u64;
                     self.keep(data);
-                } else if let Some(trailers) = frame.trailers_ref() {
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    headers::for_trailers(trailers);
                     self.trailers = Some(trailers.clone());
                 }
             }

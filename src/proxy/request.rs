@@ -30,7 +30,7 @@ pub fn check(
     }
     check_host(head, default_host)?;
     check_target(head)?;
-    check_framing(&head.headers, raw_head)?;
+    check_framing(&mut head.headers, raw_head)?;
     check_expect(head)
 }
 
@@ -70,9 +70,19 @@ fn check_host(head: &mut request::Parts, default_host: &HeaderValue) -> Result<(
 
 /// `uri-host [ ":" port ]` of RFC 9110 section 7.2, by its characters; empty is allowed.
 fn is_host(value: &[u8]) -> bool {
-    value
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
+    let literal_end = value.iter().rposition(|byte| *byte == b']');
+    let (literal, rest) = value.split_at(literal_end.map_or(0, |end| end + 1));
+    let colon = rest.iter().position(|byte| *byte == b':');
+    let (name, port) = rest.split_at(colon.unwrap_or(rest.len()));
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_named = match literal {
+        [] => name.iter().all(is_of_name),
+        [b'[', inner @ .., b']'] => {
+            name.is_empty() && inner.iter().all(|byte| *byte == b':' || is_of_name(byte))
+        }
+        _ => false,
+    };
+    is_named && port.iter().skip(1).all(u8::is_ascii_digit)
 }
 
 fn check_target(head: &mut request::Parts) -> Result<(), Refusal> {
@@ -113,7 +123,7 @@ fn check_target(head: &mut request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_framing(headers: &HeaderMap, raw_head: &[u8]) -> Result<(), Refusal> {
+fn check_framing(headers: &mut HeaderMap, raw_head: &[u8]) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
         return Ok(());
@@ -130,6 +140,11 @@ fn check_framing(headers: &HeaderMap, raw_head: &[u8]) -> Result<(), Refusal> {
             "the request has both Content-Length and Transfer-Encoding",
         );
     }
+    // A server that heeds its letters would see no body here.
+    headers.insert(
+        header::TRANSFER_ENCODING,
+        HeaderValue::from_static("chunked"),
+    );
     Ok(())
 }
 

@@ -51,6 +51,7 @@ impl Connection {
             patience: Patience {
                 header: settings.timeouts.header,
                 idle: settings.timeouts.client_idle,
+                stall: settings.timeouts.client_stall,
                 head_bytes: settings.limits.header_bytes,
             },
             header_bytes: settings.limits.header_bytes,

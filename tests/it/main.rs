@@ -8,6 +8,8 @@ mod access_log;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod balancing;
 #[cfg(test)]
 mod bodies;
@@ -38,6 +40,8 @@ mod headers;
 #[cfg(test)]
 mod hold;
 #[cfg(test)]
+mod hostile_pod;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod kube_faults;
@@ -61,6 +65,10 @@ mod retries;
 mod rollout;
 #[cfg(test)]
 mod selection;
+#[cfg(test)]
+mod smuggling;
+#[cfg(test)]
+mod stalls;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod load;
 pub mod log;
 pub mod manners;
 pub mod pod;
+pub mod resources;
 pub mod sidecar;
 pub mod slices;
 pub mod wire;

@@ -54,7 +54,7 @@ fn one_service_is_all_it_takes() {
 #[test]
 fn every_flag_reaches_its_setting() {
     let flags = "--service 127.0.0.1:1=a/b:http --admin 127.0.0.1:2 --workers 5 --policy random \
-        --connect-timeout 1ms --header-timeout 2ms --client-idle-timeout 3ms \
+        --connect-timeout 1ms --header-timeout 2ms --client-idle-timeout 3ms --client-stall 17ms \
         --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
         --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
@@ -73,6 +73,7 @@ fn every_flag_reaches_its_setting() {
             connect: ms(1),
             header: ms(2),
             client_idle: ms(3),
+            client_stall: ms(17),
             upstream_idle: ms(4),
             upstream_keepalive: ms(19),
             response: Some(ms(5)),

@@ -76,6 +76,74 @@ fn connection_cannot_take_away_what_frames_or_authorizes_a_request() {
 }
 
 #[test]
+fn connection_cannot_hide_who_forwarded_what() {
+    let told = [
+        ("cookie", "a=1"),
+        ("forwarded", "for=1.1.1.1"),
+        ("x-forwarded-for", "1.1.1.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "outer"),
+    ];
+    let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+    let named = names.join(",");
+    let mut headers = map(&told);
+    headers.insert(header::CONNECTION, named.parse().unwrap());
+    for_upstream(&mut headers, &client());
+    for (name, value) in told {
+        let kept = headers[name].to_str().unwrap();
+        assert!(kept.starts_with(value), "{name}: {kept}");
+    }
+}
+
+#[test]
+fn trailers_keep_what_may_come_late_alone() {
+    let mut trailers = map(&[
+        ("grpc-status", "0"),
+        ("connection", "x-sum"),
+        ("transfer-encoding", "chunked"),
+        ("x-sum", "1"),
+        ("content-length", "3"),
+        ("host", "other"),
+        ("expect", "100-continue"),
+        ("upgrade", "h2c"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("grpc-message", "ok"),
+    ]);
+    for_trailers(&mut trailers);
+    let mut kept: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ["grpc-message", "grpc-status", "x-sum"]);
+}
+
+#[test]
+fn lengths_that_agree_become_one() {
+    for (told, settled) in [
+        (&[][..], Some(None)),
+        (&["3"], Some(Some("3"))),
+        (&["3", "3"], Some(Some("3"))),
+        (&["3, 3", "3"], Some(Some("3"))),
+        (&["3 ,\t3"], Some(Some("3"))),
+        (&["3, 4"], None),
+        (&["3", "4"], None),
+        (&["3,"], None),
+        (&["03, 3"], None),
+        (&[""], None),
+        (&["+3"], None),
+        (&["+3, +3"], None),
+    ] {
+        let lengths: Vec<_> = told.iter().map(|told| ("content-length", *told)).collect();
+        let mut headers = map(&lengths);
+        let found = settle_length(&mut headers).then(|| lines(&headers));
+        let expected = settled.map(|settled| {
+            let only = settled.map(|length| ("content-length", length));
+            lines(&map(only.as_slice()))
+        });
+        assert_eq!(found, expected, "{told:?}");
+    }
+}
+
+#[test]
 fn te_passes_as_trailers_alone() {
     let mut headers = map(&[
         ("host", "a"),

@@ -26,6 +26,14 @@ fn heads_that_are_refused() {
         ("GET", "/", &[host, host], Kind::BadRequest),
         ("GET", "/", &[("host", "a/b")], Kind::BadRequest),
         ("GET", "/", &[("host", "user@a")], Kind::BadRequest),
+        ("GET", "/", &[("host", "a:x")], Kind::BadRequest),
+        ("GET", "/", &[("host", "a:1:2")], Kind::BadRequest),
+        ("GET", "/", &[("host", "::1")], Kind::BadRequest),
+        ("GET", "/", &[("host", "[::1]a")], Kind::BadRequest),
+        ("GET", "/", &[("host", "a[::1]")], Kind::BadRequest),
+        ("GET", "/", &[("host", "[[::1]]")], Kind::BadRequest),
+        ("GET", "/", &[("host", "[::1")], Kind::BadRequest),
+        ("GET", "http://b:x/", &[host], Kind::BadRequest),
         ("GET", "a:80", &[host], Kind::BadRequest),
         ("GET", "*", &[host], Kind::BadRequest),
         ("GET", "ftp://a/", &[host], Kind::BadRequest),
@@ -92,10 +100,12 @@ fn heads_that_pass_as_they_are() {
         ("GET", "/", &[("host", "[::1]:80")]),
         ("GET", "/", &[("host", "")]),
         ("OPTIONS", "*", &[("host", "a")]),
+        ("GET", "/", &[("host", "[fe80::1%25eth0]")]),
+        ("GET", "/", &[("host", "a,b:")]),
         (
             "POST",
             "/",
-            &[("host", "a"), ("transfer-encoding", "Chunked")],
+            &[("host", "a"), ("transfer-encoding", "chunked")],
         ),
         ("POST", "/", &[("host", "a"), ("expect", "100-Continue")]),
     ];
@@ -126,6 +136,13 @@ fn an_absolute_target_becomes_host_and_origin_form() {
         let after = checked(head("GET", target, &[("host", "a")]), b"").unwrap();
         assert_eq!(after.uri.to_string(), origin, "{target}");
     }
+}
+
+#[test]
+fn a_coding_in_other_letters_goes_on_in_the_usual_ones() {
+    let lines = &[("transfer-encoding", "cHUNKED"), ("host", "a")];
+    let after = checked(head("POST", "/", lines), b"").unwrap();
+    assert_eq!(after.headers[header::TRANSFER_ENCODING], "chunked");
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Connection {
                 client.set_closing();
             }
             // Its response has told how far it came; the client must not take it for whole.
-            Err(Ending::Expired(Expired::Request)) => client.set_cut(),
+            Err(Ending::Expired(Expired::Request | Expired::Stalled)) => client.set_cut(),
             Err(Ending::Drained) => {
                 client.set_draining();
                 let rest = last_request(stream, client, &mut watch, connection.as_mut());

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use super::patience::Watch;
 use super::{Connection, LINGER};
 use crate::drain::Signal;
+use crate::proxy::client::Expired;
 use crate::worker::client_io::ClientIo;
 
 /// Requests at once on one connection.
@@ -61,16 +62,20 @@ impl Connection {
         let io = TokioIo::new(ClientIo::http2(self.stream.clone(), read));
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut watch = Watch::new(client.clone());
-        let goes_on = tokio::select! {
+        let expired = tokio::select! {
             biased;
-            // How it ended, its streams have told.
-            goes_on = poll_fn(|cx| match connection.as_mut().poll(cx) {
-                Poll::Ready(_) => Poll::Ready(false),
-                Poll::Pending => watch.poll(cx).map(|_| true),
-            }) => goes_on,
-            () = drain.draining() => true,
+            expired = poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => watch.poll(cx).map(Some),
+            }) => match expired {
+                Some(expired) => Some(expired),
+                // How it ended, its streams have told.
+                None => return,
+            },
+            () = drain.draining() => None,
         };
-        if !goes_on {
+        if expired == Some(Expired::Stalled) {
+            self.stream.reset();
             return;
         }
         // The client is told; what it sends meanwhile is served, and what is under way ends.

@@ -147,20 +147,20 @@ impl Sidecar {
         self.child.try_wait().unwrap().is_none()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
-        self.memory("VmRSS:")
+        self.status("VmRSS:")
     }
 
-    /// The most memory that was ever resident, in bytes.
-    pub fn peak(&self) -> u64 {
-        self.memory("VmHWM:")
-    }
-
-    fn memory(&self, which: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+    /// A size that the kernel tells of the process, in bytes.
+    pub fn status(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with(which));
+        let line = status.lines().find(|line| line.starts_with(field));
         let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
         kilobytes.unwrap().parse::<u64>().unwrap() * 1024
     }
