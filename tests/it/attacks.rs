@@ -15,7 +15,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// Attackers in most scenes.
-const MANY: usize = 1_000;
+const MANY: usize = 500;
 
 /// What an attacked process may keep for the allocator's sake, and for the requests that are served meanwhile.
 const SLACK: u64 = 16 * MIB;
@@ -104,7 +104,7 @@ async fn last_words(crowd: Vec<TcpStream>) -> Vec<Vec<u8>> {
 #[tokio::test]
 async fn silent_connections_are_closed_in_time() {
     let pod = Pod::start("a").await;
-    let plan = Sidecar::over([&pod]).with("--header-timeout", "5s");
+    let plan = Sidecar::over([&pod]).with("--header-timeout", "8s");
     let (mut sidecar, calm) = calm(plan).await;
     let crowd = crowd(sidecar.proxy, MANY).await;
     until_open(&sidecar, MANY).await;
@@ -119,7 +119,7 @@ async fn silent_connections_are_closed_in_time() {
 async fn slow_heads_are_given_up() {
     let pod = Pod::start("a").await;
     let plan = Sidecar::over([&pod])
-        .with("--header-timeout", "5s")
+        .with("--header-timeout", "8s")
         .with("--max-header-bytes", "16KiB");
     let (mut sidecar, calm) = calm(plan).await;
     let mut crowd = crowd(sidecar.proxy, MANY).await;
@@ -142,7 +142,7 @@ async fn slow_heads_are_given_up() {
 async fn slow_bodies_are_given_up() {
     let pod = Pod::start("a").await;
     let plan = Sidecar::over([&pod])
-        .with("--client-stall", "5s")
+        .with("--client-stall", "8s")
         .with("--max-replay-bytes", "16KiB");
     let (mut sidecar, calm) = calm(plan).await;
     let mut crowd = crowd(sidecar.proxy, MANY).await;
@@ -179,7 +179,7 @@ async fn slow_readers_are_cut_off() {
         Ok(())
     })
     .await;
-    let plan = Sidecar::over([&pod]).with("--client-stall", "5s");
+    let plan = Sidecar::over([&pod]).with("--client-stall", "8s");
     let (mut sidecar, calm) = calm(plan).await;
     let mut crowd = crowd(sidecar.proxy, READERS).await;
     send_all(&mut crowd, b"GET /large HTTP/1.1\r\nHost: shop\r\n\r\n").await;
