@@ -15,7 +15,7 @@ check:
     cargo fmt --all --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --test cluster -- -D warnings
+    cargo clippy --test cluster --test soak -- -D warnings
     cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
     cargo deny check bans licenses sources
@@ -35,6 +35,10 @@ cluster *args:
 # Suites that others wrote, and the clients people use: h2spec, Autobahn's WebSocket cases, gRPC interop, and more
 conformance *suites:
     tests/conformance/run.sh {{ suites }}
+
+# Mixed traffic under rollouts, crashes and outages, for so many seconds; every request is accounted for
+soak seconds="600":
+    PODROBIN_SOAK_SECONDS={{ seconds }} cargo test --test soak -- --nocapture
 
 # Fuzz one target until it fails or is stopped
 fuzz target *args: (_corpus target)
@@ -69,4 +73,4 @@ demo *args:
     cargo run --release -- demo {{ args }}
 
 # Everything CI asks for, cheapest first
-ci: check fuzz-short test conformance cluster
+ci: check fuzz-short test conformance (soak "60") cluster

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::pod::Session;
-use crate::support::resources::{allow_files, connections};
+use crate::support::resources::{allow_files, crowd};
 use crate::support::sidecar::Plan;
 use crate::support::{Client, Pod, Sidecar, eventually, soon, within};
 
@@ -15,7 +15,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// Attackers in most scenes.
-const MANY: usize = 500;
+const MANY: usize = 1_000;
 
 /// What an attacked process may keep for the allocator's sake, and for the requests that are served meanwhile.
 const SLACK: u64 = 16 * MIB;
@@ -33,7 +33,7 @@ struct Calm {
 }
 
 async fn calm(plan: Plan) -> (Sidecar, Calm) {
-    allow_files(4 * MANY);
+    allow_files(12_000);
     let sidecar = plan.start().await;
     sidecar.get("/").await;
     let calm = Calm {
@@ -72,6 +72,15 @@ impl Calm {
     }
 }
 
+/// Waits until so many connections have been accepted: the kernel answers for itself.
+async fn until_open(sidecar: &Sidecar, count: usize) {
+    eventually("all of them to be accepted", async || {
+        let open = sidecar.metric("podrobin_client_connections_open", &[]);
+        (open.await >= count as f64).then_some(())
+    })
+    .await;
+}
+
 async fn send_all(crowd: &mut [TcpStream], bytes: &[u8]) {
     for stream in crowd {
         soon("room to write", stream.write_all(bytes))
@@ -95,9 +104,10 @@ async fn last_words(crowd: Vec<TcpStream>) -> Vec<Vec<u8>> {
 #[tokio::test]
 async fn silent_connections_are_closed_in_time() {
     let pod = Pod::start("a").await;
-    let plan = Sidecar::over([&pod]).with("--header-timeout", "10s");
+    let plan = Sidecar::over([&pod]).with("--header-timeout", "5s");
     let (mut sidecar, calm) = calm(plan).await;
-    let crowd = sidecar.crowd(MANY).await;
+    let crowd = crowd(sidecar.proxy, MANY).await;
+    until_open(&sidecar, MANY).await;
     assert_eq!(sidecar.get("/meanwhile").await.pod(), "a");
     calm.bound("silent connections", &sidecar, MANY, 16 * KIB, 1);
     let words = last_words(crowd).await;
@@ -109,10 +119,10 @@ async fn silent_connections_are_closed_in_time() {
 async fn slow_heads_are_given_up() {
     let pod = Pod::start("a").await;
     let plan = Sidecar::over([&pod])
-        .with("--header-timeout", "10s")
+        .with("--header-timeout", "5s")
         .with("--max-header-bytes", "16KiB");
     let (mut sidecar, calm) = calm(plan).await;
-    let mut crowd = sidecar.crowd(MANY).await;
+    let mut crowd = crowd(sidecar.proxy, MANY).await;
     // As much as a head may have, and never its end.
     let head = format!(
         "GET / HTTP/1.1\r\nHost: shop\r\nX-Slow: {}",
@@ -132,10 +142,10 @@ async fn slow_heads_are_given_up() {
 async fn slow_bodies_are_given_up() {
     let pod = Pod::start("a").await;
     let plan = Sidecar::over([&pod])
-        .with("--client-stall", "8s")
+        .with("--client-stall", "5s")
         .with("--max-replay-bytes", "16KiB");
     let (mut sidecar, calm) = calm(plan).await;
-    let mut crowd = sidecar.crowd(MANY).await;
+    let mut crowd = crowd(sidecar.proxy, MANY).await;
     // A body that is kept, as it could be sent again.
     let head = "PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000\r\n\r\n";
     let begun = format!("{head}{}", "a".repeat(15_000));
@@ -169,9 +179,9 @@ async fn slow_readers_are_cut_off() {
         Ok(())
     })
     .await;
-    let plan = Sidecar::over([&pod]).with("--client-stall", "8s");
+    let plan = Sidecar::over([&pod]).with("--client-stall", "5s");
     let (mut sidecar, calm) = calm(plan).await;
-    let mut crowd = sidecar.crowd(READERS).await;
+    let mut crowd = crowd(sidecar.proxy, READERS).await;
     send_all(&mut crowd, b"GET /large HTTP/1.1\r\nHost: shop\r\n\r\n").await;
     pod.until("all of them", |record| record.heads.len() > READERS)
         .await;
@@ -192,9 +202,10 @@ async fn beyond_ten_thousand_connections_each_is_told_so_and_those_within_are_se
     allow_files(MOST + 1_500);
     let pod = Pod::start("a").await;
     let (mut sidecar, calm) = calm(Sidecar::over([&pod])).await;
-    let mut inside = within(A_WHILE, "the crowd", sidecar.crowd(MOST)).await;
+    let mut inside = within(A_WHILE, "the crowd", crowd(sidecar.proxy, MOST)).await;
+    until_open(&sidecar, MOST).await;
 
-    let outside = connections(sidecar.proxy, BEYOND).await;
+    let outside = crowd(sidecar.proxy, BEYOND).await;
     for said in last_words(outside).await {
         let said = String::from_utf8(said).unwrap();
         assert!(said.starts_with("HTTP/1.1 503 "), "{said:?}");
@@ -227,7 +238,7 @@ async fn running_out_of_descriptors_passes_by_itself() {
     sidecar.limit_files(calm.files + SPARE);
 
     // The kernel takes their connections, and the process can't.
-    let crowd = connections(sidecar.proxy, 3 * SPARE).await;
+    let crowd = crowd(sidecar.proxy, 3 * SPARE).await;
     let starved = |line: &serde_json::Value| {
         line["message"]
             .as_str()

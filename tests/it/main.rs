@@ -34,6 +34,8 @@ mod ejection;
 #[cfg(test)]
 mod expect;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod headers;

@@ -19,7 +19,8 @@ PATIENCE = 1.0
 # Connections to the pod that are kept for the next request.
 SPARE_FILES = 8
 
-MEMORY = 64 * 1024 * 1024
+# For each of them: a stream's window, what a connection reads and writes ahead, and its tasks.
+MEMORY = CONNECTIONS * 256 * 1024
 
 # Some bytes every second, so that no timeout of an idle connection would end it.
 COMMON = ["slowhttptest", "-c", CONNECTIONS, "-r", CONNECTIONS, "-l", SECONDS, "-i", 1, "-x", 24, "-p", 3]

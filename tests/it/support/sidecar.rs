@@ -30,9 +30,14 @@ pub struct Plan {
 impl Sidecar {
     /// Over a fixed list of pods.
     pub fn over<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Plan {
-        let addresses: Vec<String> = pods
+        Self::at(pods.into_iter().map(|pod| pod.address))
+    }
+
+    /// Over a fixed list of addresses, for pods of another make.
+    pub fn at(addresses: impl IntoIterator<Item = SocketAddr>) -> Plan {
+        let addresses: Vec<String> = addresses
             .into_iter()
-            .map(|pod| pod.address.to_string())
+            .map(|address| address.to_string())
             .collect();
         Plan::run().with("--endpoint", &addresses.join(","))
     }
