@@ -6,6 +6,7 @@ use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::headers;
 use super::replay::{AttemptBody, Replay};
+use super::upgrade::Upgrade;
 
 /// Its headers are those of the next hop over HTTP/1.1, its target is in origin-form.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Outgoing {
     pub body: Replay,
     /// It may be sent again even if a pod may have seen it.
     pub idempotent: bool,
+    /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A request that HTTP/2 has no form for.
