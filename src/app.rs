@@ -8,12 +8,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::access_log::AccessLog;
@@ -26,7 +28,7 @@ use crate::drain::{self, Vital};
 use crate::kube_client::{KubeClient, KubeError, Tuning};
 use crate::membership::{FACT_QUEUE, Inlets, Membership};
 use crate::metrics::TargetMetrics;
-use crate::proxy::{self, Settings};
+use crate::proxy::{self, PARTING, Settings};
 use crate::readiness::Readiness;
 use crate::stats::TargetStats;
 use crate::worker::Worker;
@@ -61,6 +63,9 @@ pub enum Error {
 /// How long the last lines of the access log may take to be written.
 const LOG_FLUSH: Duration = Duration::from_secs(1);
 
+/// How long the tunnels that a drain's end closes may take, all together.
+const CLOSING: Duration = PARTING.saturating_mul(2);
+
 /// Everything bound, nothing running yet.
 #[derive(Debug)]
 pub struct App {
@@ -77,6 +82,22 @@ struct Line {
     name: Arc<str>,
     listen: SocketAddr,
     listeners: Vec<std::net::TcpListener>,
+}
+
+/// What is bounded over all targets.
+#[derive(Debug)]
+struct Bounds {
+    requests: Arc<Limit>,
+    upgrades: Arc<Limit>,
+}
+
+impl Bounds {
+    fn new(config: &Config) -> Self {
+        Self {
+            requests: Limit::new(config.limits.requests),
+            upgrades: Limit::new(config.limits.upgrades),
+        }
+    }
 }
 
 /// Runs `podrobin run` until signals end it.
@@ -139,7 +160,7 @@ impl App {
     /// Serves until `stops` counts one, then drains; at two it ends at once.
     pub async fn run(self, mut stops: watch::Receiver<u32>) -> Result<(), Error> {
         let readiness = Readiness::default();
-        let requests = Limit::new(self.config.limits.requests);
+        let bounds = Bounds::new(&self.config);
         let (log, log_writer) = match self.config.access_log {
             Some(format) => {
                 AccessLog::start(format).map(|(log, writer)| (Some(log), Some(writer)))?
@@ -163,7 +184,7 @@ impl App {
                 &self.config,
                 self.kube.as_ref(),
                 &readiness,
-                &requests,
+                &bounds,
                 &log,
                 &mut tasks,
             );
@@ -210,18 +231,34 @@ impl App {
             Some(()) = broken.recv() => return Err(Error::Broken),
         }
         let _draining = readiness.gate("draining");
+        let Bounds { requests, upgrades } = bounds;
         info!(
             requests = requests.used(),
             connections = connections.used(),
+            upgraded = upgrades.used(),
             "draining"
         );
         trigger.drain();
+        let drain = self.config.timeouts.drain;
+        let drained = async {
+            let mut all_ended = pin!(all_ended.all_gone());
+            if timeout(drain, &mut all_ended).await.is_ok() {
+                return Ok(());
+            }
+            // Tunnels have no end of their own to wait for, so that ending them leaves nothing unfinished.
+            let requests = requests.used();
+            trigger.close();
+            let closed = upgrades.used() > 0 && timeout(CLOSING, all_ended).await.is_ok();
+            match closed && requests == 0 {
+                true => Ok(()),
+                false => Err(Error::DrainTimeout {
+                    seconds: drain.as_secs(),
+                    requests,
+                }),
+            }
+        };
         let outcome = tokio::select! {
-            () = all_ended.all_gone() => Ok(()),
-            () = tokio::time::sleep(self.config.timeouts.drain) => Err(Error::DrainTimeout {
-                seconds: self.config.timeouts.drain.as_secs(),
-                requests: requests.used(),
-            }),
+            outcome = drained => outcome,
             Ok(_) = stops.wait_for(|stops| *stops > 1) => Err(Error::Killed { requests: requests.used() }),
         };
         if let Some(writer) = log_writer {
@@ -256,7 +293,7 @@ impl Line {
         config: &Config,
         kube: Option<&KubeClient>,
         readiness: &Readiness,
-        requests: &Arc<Limit>,
+        bounds: &Bounds,
         log: &Option<AccessLog>,
         tasks: &mut JoinSet<()>,
     ) -> (proxy::Shared, TargetView) {
@@ -289,7 +326,8 @@ impl Line {
                 upstream_protocol: config.upstream_protocol,
             },
             stats: stats.clone(),
-            requests: requests.clone(),
+            requests: bounds.requests.clone(),
+            upgrades: bounds.upgrades.clone(),
             held: Limit::new(config.limits.held),
             snapshots: snapshots.clone(),
             status: status.clone(),

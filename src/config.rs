@@ -127,6 +127,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests in flight, all listeners together.
     pub requests: usize,
+    /// Upgraded connections, all listeners together.
+    pub upgrades: usize,
     /// Requests waiting for an endpoint, per listener.
     pub held: usize,
     /// Idle connections kept to one pod, per worker.
@@ -155,6 +157,8 @@ pub struct Timeouts {
     pub response: Option<Duration>,
     /// From a request's head to the last byte of its response; `None` waits for ever.
     pub request: Option<Duration>,
+    /// An upgraded connection on which nothing moves; `None` keeps it for ever.
+    pub tunnel_idle: Option<Duration>,
     /// How long a request waits for an endpoint.
     pub hold: Duration,
     pub drain: Duration,
@@ -185,6 +189,7 @@ impl Default for Limits {
             header_count: 100,
             connections: 10_000,
             requests: 10_000,
+            upgrades: 1_024,
             held: 4_096,
             idle_per_pod: 256,
             idle_total: 4_096,
@@ -204,6 +209,7 @@ impl Default for Timeouts {
             upstream_keepalive: Duration::from_secs(20),
             response: None,
             request: None,
+            tunnel_idle: None,
             hold: Duration::from_secs(10),
             drain: Duration::from_secs(25),
         }

@@ -27,6 +27,7 @@ pub mod outlier;
 pub mod pool;
 pub mod proxy;
 pub mod readiness;
+pub mod relay;
 pub mod signals;
 pub mod snapshot;
 pub mod stats;

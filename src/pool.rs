@@ -21,7 +21,7 @@ use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
 pub use carrier::{BodyError, Carrier, Cause, Incoming, SendError};
 pub use connect::ConnectError;
 use http1::Http1;
-pub use http1::MIN_BUFFER;
+pub use http1::{MIN_BUFFER, Upgraded};
 use http2::Connections;
 pub use http2::Detached;
 

@@ -191,6 +191,15 @@ pub struct TimeoutArgs {
     )]
     pub request_timeout: Patience,
 
+    /// Keeping an upgraded connection (WebSocket and others) on which nothing moves, or off
+    #[arg(
+        long,
+        env = "PODROBIN_TUNNEL_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Patience(Timeouts::default().tunnel_idle)
+    )]
+    pub tunnel_idle_timeout: Patience,
+
     /// How long a request waits while there is no endpoint, before it is answered 503; 0 answers at once
     #[arg(
         long,
@@ -200,7 +209,7 @@ pub struct TimeoutArgs {
     )]
     pub hold: Span,
 
-    /// How long requests in flight may take to end after SIGTERM
+    /// How long requests in flight may take to end after SIGTERM, and upgraded connections may go on
     #[arg(
         long,
         env = "PODROBIN_DRAIN",
@@ -251,6 +260,16 @@ pub struct LimitArgs {
         value_parser = value::count::<1, 1_000_000>
     )]
     pub max_requests: usize,
+
+    /// Upgraded connections (WebSocket and others); 0 for none
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_UPGRADES",
+        value_name = "N",
+        default_value_t = Limits::default().upgrades,
+        value_parser = value::count::<0, 1_000_000>
+    )]
+    pub max_upgrades: usize,
 
     /// Requests that wait for an endpoint, per listener
     #[arg(

@@ -223,6 +223,7 @@ fn limits(args: &LimitArgs) -> Limits {
         header_count: args.max_header_count,
         connections: args.max_connections,
         requests: args.max_requests,
+        upgrades: args.max_upgrades,
         held: args.max_held,
         idle_per_pod: args.max_idle_per_pod,
         idle_total: args.max_idle,
@@ -240,6 +241,7 @@ fn timeouts(args: &TimeoutArgs) -> Timeouts {
         upstream_keepalive: args.upstream_keepalive.0,
         response: args.response_timeout.0,
         request: args.request_timeout.0,
+        tunnel_idle: args.tunnel_idle_timeout.0,
         hold: args.hold.0,
         drain: args.drain.0,
     }

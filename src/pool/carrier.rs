@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 
-use super::http1::Http1;
+use super::http1::{Http1, Upgraded};
 use super::http2::{Detached, Received, Stream};
 
 /// A connection for one request at a time, or a place on a shared one.
@@ -110,6 +110,15 @@ where
     pub fn progressed(&self) {
         if let Self::Http1(connection) = self {
             connection.progressed();
+        }
+    }
+
+    /// The connection itself, whose pod has just answered 101: from here on it carries no HTTP. `None` where there is no
+    /// such thing (HTTP/2), or where HTTP is not over.
+    pub fn into_upgraded(self) -> Option<Upgraded> {
+        match self {
+            Self::Http1(connection) => connection.into_upgraded(),
+            Self::Http2(_) => None,
         }
     }
 

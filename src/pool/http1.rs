@@ -9,6 +9,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -31,12 +32,21 @@ pub struct Http1<B: Body + 'static> {
     closed: bool,
     /// Whether it has carried a request before this one.
     reused: bool,
-    _opened: Opened,
+    opened: Opened,
+}
+
+/// A connection that speaks HTTP no more.
+#[derive(Debug)]
+pub struct Upgraded {
+    io: PodIo,
+    ahead: Bytes,
+    stream: SharedStream,
+    opened: Opened,
 }
 
 impl<B> Http1<B>
 where
-    B: Body<Data = bytes::Bytes> + 'static,
+    B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Speaks HTTP/1.1 on a fresh stream. `header_bytes` bounds a response's head and the read buffer.
@@ -62,7 +72,7 @@ where
             allowance,
             closed: false,
             reused: false,
-            _opened: opened,
+            opened,
         })
     }
 
@@ -122,12 +132,34 @@ where
         self.is_idle() && !(ask_kernel && self.stream.has_input())
     }
 
+    /// Gives up HTTP after a 101, with which hyper ends. `None` where it has not.
+    pub fn into_upgraded(mut self) -> Option<Upgraded> {
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.poll_drive(&mut cx).is_pending() {
+            return None;
+        }
+        let parts = Pin::into_inner(self.connection).into_parts();
+        Some(Upgraded {
+            io: parts.io.into_inner().unbounded(),
+            ahead: parts.read_buf,
+            stream: self.stream,
+            opened: self.opened,
+        })
+    }
+
     pub fn is_reused(&self) -> bool {
         self.reused
     }
 
     pub fn mark_reused(&mut self) {
         self.reused = true;
+    }
+}
+
+impl Upgraded {
+    /// What to read and write; the bytes that were read of it already; its socket; and what counts it as open.
+    pub fn into_parts(self) -> (PodIo, Bytes, SharedStream, Opened) {
+        (self.io, self.ahead, self.stream, self.opened)
     }
 }
 

@@ -73,6 +73,14 @@ impl PodIo {
         }
     }
 
+    /// For what is no HTTP any more.
+    pub fn unbounded(self) -> Self {
+        Self {
+            allowance: None,
+            ..self
+        }
+    }
+
     fn write(
         &mut self,
         write: impl FnOnce(Pin<&mut SharedStream>) -> Poll<io::Result<usize>>,

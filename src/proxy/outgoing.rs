@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::headers;
 use super::replay::{AttemptBody, Replay};
+use super::upgrade::Upgrade;
 
 /// Its headers are those of the next hop over HTTP/1.1, its target is in origin-form.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Outgoing {
     pub idempotent: bool,
     /// How long a pod that has not answered may wait for more of the body; `None` for ever.
     pub stall: Option<Duration>,
+    /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A request that HTTP/2 has no form for.

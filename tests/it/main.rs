@@ -81,3 +81,5 @@ mod targets;
 mod timeouts;
 #[cfg(test)]
 mod unreadable;
+#[cfg(test)]
+mod upgrades;

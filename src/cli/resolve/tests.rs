@@ -61,7 +61,7 @@ fn every_flag_reaches_its_setting() {
         --retries 4 --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
-        --upstream-keepalive 19ms";
+        --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -78,6 +78,7 @@ fn every_flag_reaches_its_setting() {
             upstream_keepalive: ms(19),
             response: Some(ms(5)),
             request: Some(ms(6)),
+            tunnel_idle: Some(ms(20)),
             hold: ms(7),
             drain: ms(8),
         }
@@ -89,6 +90,7 @@ fn every_flag_reaches_its_setting() {
             header_count: 10,
             connections: 11,
             requests: 12,
+            upgrades: 21,
             held: 13,
             idle_per_pod: 14,
             idle_total: 15,
