@@ -31,4 +31,5 @@ pub mod signals;
 pub mod snapshot;
 pub mod stats;
 pub mod telemetry;
+pub mod upstream_tls;
 pub mod worker;

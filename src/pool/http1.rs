@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::pod_io::PodIo;
+use super::transport::{Refusal, Transport};
 use super::{Cause, ConnectError, Opened, SendError};
 use crate::net::SharedStream;
 
@@ -23,8 +23,10 @@ use crate::net::SharedStream;
 pub struct Http1<B: Body + 'static> {
     sender: SendRequest<B>,
     // Boxed: it moves from request to pool to request.
-    connection: Pin<Box<Connection<TokioIo<PodIo>, B>>>,
+    connection: Pin<Box<Connection<TokioIo<Transport>, B>>>,
     stream: SharedStream,
+    /// Asked when a request fails. `None` without TLS.
+    refusal: Option<Refusal>,
     /// The connection has come to its end, and must not be polled any more.
     closed: bool,
     /// Whether it has carried a request before this one.
@@ -39,19 +41,22 @@ where
 {
     /// Speaks HTTP/1.1 on a fresh stream. `header_bytes` bounds a response's head and the read buffer.
     pub async fn handshake(
-        stream: SharedStream,
+        transport: Transport,
         header_bytes: usize,
         opened: Opened,
     ) -> Result<Self, ConnectError> {
+        let stream = transport.socket();
+        let refusal = transport.refusal();
         let (sender, connection) = Builder::new()
             .max_buf_size(header_bytes.max(MIN_BUFFER))
-            .handshake(TokioIo::new(PodIo::new(stream.clone())))
+            .handshake(TokioIo::new(transport))
             .await
             .map_err(|_| ConnectError::Protocol)?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),
             stream,
+            refusal,
             closed: false,
             reused: false,
             _opened: opened,
@@ -73,7 +78,10 @@ where
         outcome.map_err(|mut error| {
             let unsent = error.take_message();
             let error = error.into_error();
-            let cause = if error.is_parse_too_large() {
+            let refused = self.refusal.as_ref().and_then(Refusal::alert);
+            let cause = if let Some(alert) = refused {
+                Cause::Unwelcome(alert)
+            } else if error.is_parse_too_large() {
                 Cause::HeadTooLarge
             } else if error.is_parse() {
                 Cause::Protocol
@@ -84,6 +92,7 @@ where
             };
             SendError {
                 unsent,
+                unprocessed: refused.is_some(),
                 ..SendError::new(cause)
             }
         })
@@ -102,9 +111,23 @@ where
 
     /// Whether an idle connection is still good: open both ways, with nothing unread.
     ///
-    /// With `ask_kernel` it costs a system call, and also sees what arrived since the event loop's last turn.
+    /// With `ask_kernel` it costs a system call, and also sees what arrived since the event loop's last turn. What
+    /// belongs to TLS alone, such as a session ticket, is taken note of and does no harm.
     pub fn is_reusable(&mut self, ask_kernel: bool) -> bool {
-        self.is_idle() && !(ask_kernel && self.stream.has_input())
+        if !ask_kernel {
+            return self.is_idle();
+        }
+        let stream = self.stream.clone();
+        stream.eagerly(|| self.is_idle())
+    }
+
+    /// Whether the pod may turn a request away without a look at it: over TLS, as long as it has not been heard.
+    pub fn may_turn_away(&self) -> bool {
+        self.refusal.is_some() && !self.reused
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.refusal.is_some()
     }
 
     pub fn is_reused(&self) -> bool {

@@ -25,6 +25,11 @@ impl PodIo {
         Self { stream, deaf: None }
     }
 
+    /// The socket itself.
+    pub fn stream(&self) -> SharedStream {
+        self.stream.clone()
+    }
+
     fn write(
         &mut self,
         write: impl FnOnce(Pin<&mut SharedStream>) -> Poll<io::Result<usize>>,

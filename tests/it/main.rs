@@ -66,4 +66,6 @@ mod targets;
 #[cfg(test)]
 mod timeouts;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod unreadable;

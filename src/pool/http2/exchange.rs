@@ -21,6 +21,7 @@ pub struct Stream<B> {
     sender: SendRequest<Bytes>,
     upload: Option<Upload<B>>,
     place: Place,
+    is_tls: bool,
 }
 
 /// A response's body. It holds no place: that is the exchange's.
@@ -47,7 +48,12 @@ impl<B> Stream<B> {
             sender: connection.sender.clone(),
             upload: None,
             place: Place::take(&connection.health),
+            is_tls: connection.is_tls,
         }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 }
 

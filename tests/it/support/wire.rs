@@ -32,6 +32,12 @@ impl Wire {
         &mut self.stream
     }
 
+    /// The connection itself; nothing was read from it yet.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.buffer.is_empty());
+        self.stream
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }
