@@ -157,3 +157,6 @@ fn drive(
 
 /// hyper's own lower bound of its read buffer.
 pub const MIN_BUFFER: usize = 8192;
+
+#[cfg(test)]
+mod tests;

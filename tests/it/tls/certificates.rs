@@ -78,6 +78,26 @@ async fn a_pod_with_a_certificate_that_fails_costs_no_request() {
 }
 
 #[tokio::test]
+async fn what_podrobin_lacks_for_tls_is_not_held_against_the_pod() {
+    let pods = [Pod::start("secured").await, Pod::start("plain").await];
+    let slices = Slices::of([
+        Entry::from(&pods[0]).speaking("https"),
+        Entry::from(&pods[1]),
+    ]);
+    let sidecar = Sidecar::watching(&slices).start().await;
+    let mut client = sidecar.client().await;
+    // More turns than the failures in a row that eject a pod.
+    for _ in 0..20 {
+        assert_eq!(client.ask(post("/", b"body")).await.pod(), "plain");
+    }
+    let labels = ["pod=\"secured\""];
+    let picked = sidecar.metric("podrobin_pod_attempts_total", &labels).await;
+    assert!(picked >= 10.0, "{picked} attempts");
+    assert_eq!(sidecar.state_of(&pods[0]).await["state"], "ready");
+    assert_eq!(pods[0].record().connections, 0);
+}
+
+#[tokio::test]
 async fn a_pod_that_does_not_speak_tls_sees_nothing_of_a_request() {
     let authority = Authority::new("ca");
     let (heard_in, mut heard) = tokio::sync::mpsc::unbounded_channel();

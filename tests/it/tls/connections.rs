@@ -80,15 +80,16 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
     let mount = ca(&[&authority]);
     for spoil in [Spoil::CloseNotify, Spoil::Close, Spoil::Reset, Spoil::Blurt] {
         let tls = Tls::with(&authority.issue(NAME), &http1());
-        let spoilt = Arc::new(Semaphore::new(0));
-        let done = spoilt.clone();
+        let (idle, spoilt) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (go, done) = (idle.clone(), spoilt.clone());
         let pod = Pod::scripted("a", move |session: Session| {
-            let (tls, done) = (tls.clone(), done.clone());
+            let (tls, go, done) = (tls.clone(), go.clone(), done.clone());
             async move {
                 let mut stream = tls.accept(session).await?;
                 head(&mut stream).await?;
                 stream.write_all(ANSWER).await?;
                 stream.flush().await?;
+                go.acquire().await.unwrap().forget();
                 match spoil {
                     Spoil::CloseNotify => {
                         let (_, session) = stream.get_mut();
@@ -124,6 +125,7 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
         for count in 1..=10 {
             let answer = client.ask(once()).await;
             assert_eq!(answer.text(), "ok", "{spoil:?}, {count}");
+            idle.add_permits(1);
             spoilt.acquire().await.unwrap().forget();
         }
         assert_eq!(pod.record().connections, 10, "{spoil:?}");
