@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::HeaderValue;
+use rustls::pki_types::ServerName;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ use tracing::info;
 use crate::access_log::AccessLog;
 use crate::admin::{self, AdminState, TargetView};
 use crate::admission::Limit;
-use crate::config::{Config, Source, Target};
+use crate::config::{Config, Source, Target, TlsWhen};
 use crate::discovery::file::FileError;
 use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
 use crate::drain::{self, Vital};
@@ -31,6 +32,7 @@ use crate::metrics::TargetMetrics;
 use crate::proxy::{self, PARTING, Settings};
 use crate::readiness::Readiness;
 use crate::stats::TargetStats;
+use crate::upstream_tls::{self, UpstreamTls};
 use crate::worker::Worker;
 use crate::{net, signals};
 
@@ -47,6 +49,8 @@ pub enum Error {
     Kube(#[from] KubeError),
     #[error("cannot use --endpoint-slices {}: {source}", path.display())]
     File { path: PathBuf, source: FileError },
+    #[error(transparent)]
+    Tls(#[from] upstream_tls::FileError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(
@@ -73,6 +77,8 @@ pub struct App {
     lines: Vec<Line>,
     admin: std::net::TcpListener,
     kube: Option<KubeClient>,
+    /// The files of TLS to pods, where there are any and they are needed.
+    tls: Option<upstream_tls::Source>,
 }
 
 /// A target with its bound listeners, one for each worker.
@@ -82,6 +88,7 @@ struct Line {
     name: Arc<str>,
     listen: SocketAddr,
     listeners: Vec<std::net::TcpListener>,
+    tls: UpstreamTls,
 }
 
 /// What is bounded over all targets.
@@ -114,11 +121,6 @@ pub fn run(config: Config) -> Result<(), Error> {
 impl App {
     /// Binds every listener and checks every source. Nothing is served before [`run`](Self::run).
     pub async fn build(config: Config) -> Result<Self, Error> {
-        let lines = config
-            .targets
-            .iter()
-            .map(|target| Line::bind(target, config.workers.get()))
-            .collect::<Result<_, _>>()?;
         let admin = net::listen(config.admin, 1)
             .map_err(|source| Error::listen("--admin", config.admin, source))?
             .remove(0);
@@ -131,6 +133,24 @@ impl App {
                 })?;
             }
         }
+        let tls = match (&config.upstream_tls.files, config.upstream_tls.when) {
+            (Some(files), TlsWhen::Auto | TlsWhen::On) => {
+                Some(upstream_tls::Source::open(files.clone())?)
+            }
+            _ => None,
+        };
+        let lines = config
+            .targets
+            .iter()
+            .map(|target| {
+                let tls = UpstreamTls {
+                    when: config.upstream_tls.when,
+                    current: tls.as_ref().map(upstream_tls::Source::current),
+                    server_name: server_name(target, &config),
+                };
+                Line::bind(target, config.workers.get(), tls)
+            })
+            .collect::<Result<_, _>>()?;
         let watches = config
             .targets
             .iter()
@@ -144,6 +164,7 @@ impl App {
             lines,
             admin,
             kube,
+            tls,
         })
     }
 
@@ -172,6 +193,9 @@ impl App {
         let mut workers: Vec<Vec<_>> = (0..self.config.workers.get()).map(|_| Vec::new()).collect();
         let mut views = Vec::new();
         let admin_address = self.admin()?;
+        if let Some(files) = self.tls {
+            tasks.spawn(files.follow());
+        }
         for line in self.lines {
             info!(
                 listener = "proxy",
@@ -272,7 +296,7 @@ impl App {
 }
 
 impl Line {
-    fn bind(target: &Target, workers: usize) -> Result<Self, Error> {
+    fn bind(target: &Target, workers: usize, tls: UpstreamTls) -> Result<Self, Error> {
         let listen = |source| {
             let what = format!("{} (--listen, or LISTEN= of --service)", target.name());
             Error::listen(what, target.listen, source)
@@ -284,6 +308,7 @@ impl Line {
             listen: bound,
             listeners,
             target: target.clone(),
+            tls,
         })
     }
 
@@ -324,6 +349,7 @@ impl Line {
                 timeouts: config.timeouts.clone(),
                 retry: config.retry.clone(),
                 upstream_protocol: config.upstream_protocol,
+                upstream_tls: self.tls.clone(),
             },
             stats: stats.clone(),
             requests: bounds.requests.clone(),
@@ -394,6 +420,17 @@ impl Error {
             source,
         }
     }
+}
+
+/// What the certificates of a target's pods must be for.
+fn server_name(target: &Target, config: &Config) -> Option<ServerName<'static>> {
+    let given = config.upstream_tls.server_name.clone();
+    given.or_else(|| match &target.source {
+        Source::Service(service) => {
+            ServerName::try_from(format!("{}.{}.svc", service.name, service.namespace)).ok()
+        }
+        Source::Fixed(_) | Source::File { .. } => None,
+    })
 }
 
 /// What an address that can't be bound calls for.

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
 /// Everything `podrobin run` needs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +20,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,
+    pub upstream_tls: UpstreamTls,
     pub access_log: Option<LogFormat>,
 }
 
@@ -84,6 +87,42 @@ pub enum UpstreamProtocol {
     Auto,
     Http1,
     Http2,
+}
+
+/// TLS to pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    pub when: TlsWhen,
+    /// Without them there is no TLS: nothing could be checked.
+    pub files: Option<TlsFiles>,
+    /// What pods' certificates must be for; by default a Service's own name.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+/// Which pods are spoken to over TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum TlsWhen {
+    /// Those whose Service's port says so (appProtocol).
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// Where TLS to pods has its certificates from, all PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The CAs that may sign pods' certificates.
+    pub ca: PathBuf,
+    pub client: Option<ClientFiles>,
+}
+
+/// The certificate shown to pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// With the chain that leads to its CA, where there is one.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// How to reach the API server. In a pod, with none set, the service account is used.

@@ -32,4 +32,5 @@ pub mod signals;
 pub mod snapshot;
 pub mod stats;
 pub mod telemetry;
+pub mod upstream_tls;
 pub mod worker;

@@ -44,6 +44,7 @@ use crate::pool::{self, Upstream};
 use crate::relay::Scratch;
 use crate::snapshot::{Member, Snapshot};
 use crate::stats::{TargetShard, TargetStats};
+use crate::upstream_tls::UpstreamTls;
 
 use answer::Failure;
 use attempt::Reporter;
@@ -85,12 +86,14 @@ pub struct Settings {
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,
+    pub upstream_tls: UpstreamTls,
 }
 
 impl Settings {
     fn pool(&self) -> pool::Settings {
         pool::Settings {
             protocol: self.upstream_protocol,
+            tls: self.upstream_tls.clone(),
             connect_timeout: self.timeouts.connect,
             header_bytes: self.limits.header_bytes,
             idle_for: self.timeouts.upstream_idle,

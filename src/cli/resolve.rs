@@ -1,5 +1,7 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
+mod upstream_tls;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -56,6 +58,9 @@ pub(super) fn config(
         .namespace
         .or_else(|| surroundings.namespace.clone());
     let upstream_protocol = args.endpoints.upstream_protocol;
+    let by_service =
+        args.endpoints.endpoints.is_empty() && args.endpoints.endpoint_slices.is_none();
+    let upstream_tls = upstream_tls::resolve(args.tls, by_service, &origin)?;
     let targets = targets(
         args.endpoints,
         &args.listeners,
@@ -87,6 +92,7 @@ pub(super) fn config(
         timeouts: timeouts(&args.timeouts),
         retry: retry(&args.retries),
         upstream_protocol,
+        upstream_tls,
         access_log: args.logs.access_log.format(),
     })
 }

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::http1::{Http1, Upgraded};
 use super::http2::{Detached, Received, Stream};
+use super::tls::Alert;
 
 /// A connection for one request at a time, or a place on a shared one.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub enum Cause {
     Refused,
     /// The pod gave no sign of life.
     Silent,
+    /// The pod does not take us for a client.
+    Unwelcome(Alert),
 }
 
 impl<B> SendError<B> {
@@ -80,6 +83,21 @@ where
         match self {
             Self::Http1(_) => Version::HTTP_11,
             Self::Http2(_) => Version::HTTP_2,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_tls(),
+            Self::Http2(stream) => stream.is_tls(),
+        }
+    }
+
+    /// Whether the pod may turn a request away without a look at it, whatever was to be done there.
+    pub fn may_turn_away(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.may_turn_away(),
+            Self::Http2(_) => true,
         }
     }
 

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version};
 
 use super::answer::Failure;
@@ -143,8 +144,19 @@ impl Proxy {
                 .await
                 .map_err(|error| unreached(&error, upstream))?;
             let version = carrier.version();
-            let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
-            let request = outgoing.request(version, keep_copy).map_err(unsayable)?;
+            // A pod may turn away a request without having looked at it, whatever was to be done there.
+            let may_return = outgoing.idempotent || carrier.may_turn_away();
+            if carrier.may_turn_away() {
+                outgoing.body.keep();
+            }
+            let keep_copy = !last && may_return && outgoing.body.is_replayable();
+            let scheme = match carrier.is_tls() {
+                true => Scheme::HTTPS,
+                false => Scheme::HTTP,
+            };
+            let request = outgoing
+                .request(version, scheme, keep_copy)
+                .map_err(unsayable)?;
             let sent = self.send(&mut carrier, request, outgoing).await;
             match sent {
                 Ok(Ok(response)) => return checked(response, carrier, outgoing, upstream),
@@ -311,7 +323,8 @@ fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) -> Setback 
         ConnectError::Failed(_) => (Kind::ConnectFailed, Blame::Pod),
         ConnectError::Exhausted(_) => (Kind::Overload, Blame::Nobody),
         ConnectError::Protocol => (Kind::BrokenProtocol, Blame::Pod),
-        ConnectError::NotSpoken(_) => (Kind::BrokenProtocol, Blame::Nobody),
+        ConnectError::Tls(_) => (Kind::TlsFailed, Blame::Pod),
+        ConnectError::NoTls(_) => (Kind::TlsFailed, Blame::Nobody),
     };
     Setback {
         failure: Failure::new(
@@ -363,6 +376,8 @@ fn setback(
         Cause::Reset => (Kind::Reset, "reset the request before it answered"),
         Cause::Refused => (Kind::Reset, "took no further requests"),
         Cause::Silent => (Kind::Reset, "gave no sign of life"),
+        // The handshake's last word, only late.
+        Cause::Unwelcome(alert) => return unreached(&ConnectError::Tls(alert.into()), upstream),
     };
     Setback {
         failure: Failure::new(kind, format!("pod {pod} {what}")),
