@@ -115,6 +115,12 @@ const REFUSED: &[(&str, u16, &str)] = &[
         400,
         "GET / HTTP/1.7\r\nHost: shop\r\n\r\n",
     ),
+    ("no HTTP at all", 400, "hello\r\n\r\n"),
+    (
+        "the start of a TLS handshake",
+        400,
+        "\u{16}\u{3}\u{1}\0\u{5}\u{1}\r\n\r\n",
+    ),
 ];
 
 #[tokio::test]

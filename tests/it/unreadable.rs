@@ -26,8 +26,10 @@ async fn what_is_no_request_is_refused_and_counted() {
         "a".repeat(17_000)
     );
     let cases = [
-        ("no version", "GET /\r\n\r\n", None),
-        ("no request at all", "\u{16}\u{3}\u{1}\r\n\r\n", None),
+        ("no version", "GET /\r\n\r\n", Some(400)),
+        ("no request at all", "\u{16}\u{3}\u{1}\r\n\r\n", Some(400)),
+        // Of HTTP/2 an invalid preface, and of HTTP/1 nothing.
+        ("no HTTP at all", "INVITE bob SIP/2.0\r\n\r\n", None),
         (
             "a field without a name",
             "GET / HTTP/1.1\r\n: shop\r\n\r\n",
@@ -46,12 +48,12 @@ async fn what_is_no_request_is_refused_and_counted() {
                 "{what}"
             );
         }
-        // What is not even HTTP gets no answer of HTTP.
+        // What is not HTTP gets no answer of HTTP.
         client.closed().await;
         until_counted(&sidecar, "4xx", count).await;
     }
     let all = sidecar.metric("podrobin_requests_total", &[]).await;
-    assert_eq!(all, 4.0);
+    assert_eq!(all, 5.0);
     assert_eq!(pod.record().heads.len(), 0);
     let attempts = sidecar.metric("podrobin_attempts_total", &[]).await;
     assert_eq!(attempts, 0.0);
