@@ -129,9 +129,10 @@ impl AsyncRead for Secured {
     }
 }
 
-impl Drop for Secured {
-    /// Ends our side as TLS asks for (RFC 8446 section 6.1), if that can be said at once.
-    fn drop(&mut self) {
+impl Secured {
+    /// Ends our side as TLS asks for (RFC 8446 section 6.1), if that can be said at once: a pod that has gone is not
+    /// waited for. Once; further calls say nothing.
+    fn say_goodbye(&mut self) {
         let (_, session) = self.stream.get_mut();
         session.send_close_notify();
         let mut word = Vec::new();
@@ -141,6 +142,12 @@ impl Drop for Secured {
             }
         }
         self.socket.write_now(&word);
+    }
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        self.say_goodbye();
     }
 }
 
@@ -197,7 +204,10 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(secured) => Pin::new(&mut secured.stream).poll_shutdown(cx),
+            Self::Tls(secured) => {
+                secured.say_goodbye();
+                Pin::new(&mut secured.socket).poll_shutdown(cx)
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
 use super::super::pod_io::PodIo;
 use super::super::{Settings, Shared, tls};
 use super::*;
@@ -160,4 +162,23 @@ async fn over_tls_a_session_ticket_does_no_harm_and_the_rest_is_found() {
         assert!(idle.is_reusable(false), "the event loop has turned");
         assert!(!idle.is_reusable(true));
     }
+}
+
+/// A write that a pod is deaf to waits; the end of a connection that is found to be over must not.
+#[tokio::test]
+async fn the_end_of_a_connection_waits_for_nobody() {
+    let (peer, terms) = secured();
+    let met = tls::handshake(peer.io().await, terms, &[tls::HTTP1]);
+    let (mut transport, _) = met.await.unwrap();
+    peer.wait();
+    // Its end, with something unread, is a reset.
+    transport.write_all(b"unread").await.unwrap();
+    peer.does(b"");
+    transport.socket().eagerly(|| {
+        let mut context = Context::from_waker(Waker::noop());
+        let written = Pin::new(&mut transport).poll_write(&mut context, b"to nobody");
+        assert!(written.is_ready(), "what TLS takes in: {written:?}");
+        let ended = Pin::new(&mut transport).poll_shutdown(&mut context);
+        assert!(ended.is_ready(), "{ended:?}");
+    });
 }
