@@ -34,9 +34,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// lost to that.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// New connections in a row that were over before they could be used.
-const MOST_LOST: u32 = 2;
-
 /// One worker's connections to one pod.
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -84,7 +81,6 @@ impl Connections {
     where
         F: Future<Output = Result<Rc<Shareable>, ConnectError>> + 'static,
     {
-        let mut lost = 0;
         let mut was_there = true;
         loop {
             if let Some(stream) = self.open_place(was_there) {
@@ -92,13 +88,6 @@ impl Connections {
             }
             was_there = false;
             let connected = self.join(&connect).await?;
-            if connected.is_spent() {
-                // A pod that opens and closes: one more is made for those who came late to one that served others.
-                lost += 1;
-                if lost == MOST_LOST {
-                    return Err(ConnectError::Failed(io::ErrorKind::ConnectionAborted));
-                }
-            }
             let known = |open: &Rc<Shareable>| Rc::ptr_eq(open, &connected);
             if !self.open.borrow().iter().any(known) {
                 self.open.borrow_mut().push(connected);

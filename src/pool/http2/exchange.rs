@@ -132,9 +132,6 @@ where
 
     fn error(&self, error: &h2::Error) -> SendError<B> {
         let unprocessed = is_unprocessed(error);
-        if error.is_go_away() {
-            self.place.0.retired.set(true);
-        }
         let cause = if self.place.0.ended.get() == Some(Ended::Silent) {
             Cause::Silent
         } else if unprocessed {

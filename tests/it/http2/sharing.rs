@@ -134,7 +134,8 @@ async fn responses_that_nobody_reads_hold_up_no_other() {
     assert_eq!(pod.record().connections, 1);
 }
 
-/// Fifty requests whose bodies the pod does not read.
+/// Fifty requests whose bodies the pod does not read. The pod's connection has room for them, so that it is ours that
+/// would run out.
 #[tokio::test]
 async fn requests_that_no_pod_reads_hold_up_no_other() {
     let deaf = |mut exchange: Exchange| async move {
@@ -144,7 +145,9 @@ async fn requests_that_no_pod_reads_hold_up_no_other() {
         }
         exchange.answer().await
     };
-    let pod = Pod::scripted("a", http2::script(deaf)).await;
+    let mut roomy = h2::server::Builder::new();
+    roomy.initial_connection_window_size(64 << 20);
+    let pod = Pod::scripted("a", http2::script_as(roomy, deaf)).await;
     let sidecar = Sidecar::over([&pod])
         .http2_to_pods()
         .on_one_worker()
@@ -154,15 +157,14 @@ async fn requests_that_no_pod_reads_hold_up_no_other() {
     let mut calls = Vec::new();
     for _ in 0..50 {
         let mut call = client.open(http2::post("/deaf"), false).await.unwrap();
-        call.upload
-            .send_data(Bytes::from(vec![b'x'; BIG]), false)
-            .unwrap();
+        let body = Bytes::from(vec![b'x'; BIG]);
+        call.upload.send_data(body, false).unwrap();
         calls.push(call);
     }
     pod.until("all streams", |record| record.streams == 50)
         .await;
     for _ in 0..10 {
-        assert_eq!(client.get("/").await.pod(), "a");
+        assert_eq!(client.post("/", &[b'x'; 10_000]).await.pod(), "a");
     }
     // No more waits inside than windows allow: 50 streams of 64 KiB, twice over, not 50 MiB.
     let resident = sidecar.resident();
