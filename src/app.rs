@@ -8,27 +8,31 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::HeaderValue;
+use rustls::pki_types::ServerName;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::access_log::AccessLog;
 use crate::admin::{self, AdminState, TargetView};
 use crate::admission::Limit;
-use crate::config::{Config, Source, Target};
+use crate::config::{Config, Source, Target, TlsWhen};
 use crate::discovery::file::FileError;
 use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
 use crate::drain::{self, Vital};
 use crate::kube_client::{KubeClient, KubeError, Tuning};
 use crate::membership::{FACT_QUEUE, Inlets, Membership};
 use crate::metrics::TargetMetrics;
-use crate::proxy::{self, Settings};
+use crate::proxy::{self, PARTING, Settings};
 use crate::readiness::Readiness;
 use crate::stats::TargetStats;
+use crate::upstream_tls::{self, UpstreamTls};
 use crate::worker::Worker;
 use crate::{net, signals};
 
@@ -45,6 +49,8 @@ pub enum Error {
     Kube(#[from] KubeError),
     #[error("cannot use --endpoint-slices {}: {source}", path.display())]
     File { path: PathBuf, source: FileError },
+    #[error(transparent)]
+    Tls(#[from] upstream_tls::FileError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(
@@ -61,6 +67,9 @@ pub enum Error {
 /// How long the last lines of the access log may take to be written.
 const LOG_FLUSH: Duration = Duration::from_secs(1);
 
+/// How long the tunnels that a drain's end closes may take, all together.
+const CLOSING: Duration = PARTING.saturating_mul(2);
+
 /// Everything bound, nothing running yet.
 #[derive(Debug)]
 pub struct App {
@@ -68,6 +77,8 @@ pub struct App {
     lines: Vec<Line>,
     admin: std::net::TcpListener,
     kube: Option<KubeClient>,
+    /// The files of TLS to pods, where there are any and they are needed.
+    tls: Option<upstream_tls::Source>,
 }
 
 /// A target with its bound listeners, one for each worker.
@@ -77,6 +88,23 @@ struct Line {
     name: Arc<str>,
     listen: SocketAddr,
     listeners: Vec<std::net::TcpListener>,
+    tls: UpstreamTls,
+}
+
+/// What is bounded over all targets.
+#[derive(Debug)]
+struct Bounds {
+    requests: Arc<Limit>,
+    upgrades: Arc<Limit>,
+}
+
+impl Bounds {
+    fn new(config: &Config) -> Self {
+        Self {
+            requests: Limit::new(config.limits.requests),
+            upgrades: Limit::new(config.limits.upgrades),
+        }
+    }
 }
 
 /// Runs `podrobin run` until signals end it.
@@ -93,11 +121,6 @@ pub fn run(config: Config) -> Result<(), Error> {
 impl App {
     /// Binds every listener and checks every source. Nothing is served before [`run`](Self::run).
     pub async fn build(config: Config) -> Result<Self, Error> {
-        let lines = config
-            .targets
-            .iter()
-            .map(|target| Line::bind(target, config.workers.get()))
-            .collect::<Result<_, _>>()?;
         let admin = net::listen(config.admin, 1)
             .map_err(|source| Error::listen("--admin", config.admin, source))?
             .remove(0);
@@ -110,6 +133,24 @@ impl App {
                 })?;
             }
         }
+        let tls = match (&config.upstream_tls.files, config.upstream_tls.when) {
+            (Some(files), TlsWhen::Auto | TlsWhen::On) => {
+                Some(upstream_tls::Source::open(files.clone())?)
+            }
+            _ => None,
+        };
+        let lines = config
+            .targets
+            .iter()
+            .map(|target| {
+                let tls = UpstreamTls {
+                    when: config.upstream_tls.when,
+                    current: tls.as_ref().map(upstream_tls::Source::current),
+                    server_name: server_name(target, &config),
+                };
+                Line::bind(target, config.workers.get(), tls)
+            })
+            .collect::<Result<_, _>>()?;
         let watches = config
             .targets
             .iter()
@@ -123,6 +164,7 @@ impl App {
             lines,
             admin,
             kube,
+            tls,
         })
     }
 
@@ -139,7 +181,7 @@ impl App {
     /// Serves until `stops` counts one, then drains; at two it ends at once.
     pub async fn run(self, mut stops: watch::Receiver<u32>) -> Result<(), Error> {
         let readiness = Readiness::default();
-        let requests = Limit::new(self.config.limits.requests);
+        let bounds = Bounds::new(&self.config);
         let (log, log_writer) = match self.config.access_log {
             Some(format) => {
                 AccessLog::start(format).map(|(log, writer)| (Some(log), Some(writer)))?
@@ -151,6 +193,9 @@ impl App {
         let mut workers: Vec<Vec<_>> = (0..self.config.workers.get()).map(|_| Vec::new()).collect();
         let mut views = Vec::new();
         let admin_address = self.admin()?;
+        if let Some(files) = self.tls {
+            tasks.spawn(files.follow());
+        }
         for line in self.lines {
             info!(
                 listener = "proxy",
@@ -163,7 +208,7 @@ impl App {
                 &self.config,
                 self.kube.as_ref(),
                 &readiness,
-                &requests,
+                &bounds,
                 &log,
                 &mut tasks,
             );
@@ -210,18 +255,34 @@ impl App {
             Some(()) = broken.recv() => return Err(Error::Broken),
         }
         let _draining = readiness.gate("draining");
+        let Bounds { requests, upgrades } = bounds;
         info!(
             requests = requests.used(),
             connections = connections.used(),
+            upgraded = upgrades.used(),
             "draining"
         );
         trigger.drain();
+        let drain = self.config.timeouts.drain;
+        let drained = async {
+            let mut all_ended = pin!(all_ended.all_gone());
+            if timeout(drain, &mut all_ended).await.is_ok() {
+                return Ok(());
+            }
+            // Tunnels have no end of their own to wait for, so that ending them leaves nothing unfinished.
+            let requests = requests.used();
+            trigger.close();
+            let closed = upgrades.used() > 0 && timeout(CLOSING, all_ended).await.is_ok();
+            match closed && requests == 0 {
+                true => Ok(()),
+                false => Err(Error::DrainTimeout {
+                    seconds: drain.as_secs(),
+                    requests,
+                }),
+            }
+        };
         let outcome = tokio::select! {
-            () = all_ended.all_gone() => Ok(()),
-            () = tokio::time::sleep(self.config.timeouts.drain) => Err(Error::DrainTimeout {
-                seconds: self.config.timeouts.drain.as_secs(),
-                requests: requests.used(),
-            }),
+            outcome = drained => outcome,
             Ok(_) = stops.wait_for(|stops| *stops > 1) => Err(Error::Killed { requests: requests.used() }),
         };
         if let Some(writer) = log_writer {
@@ -235,7 +296,7 @@ impl App {
 }
 
 impl Line {
-    fn bind(target: &Target, workers: usize) -> Result<Self, Error> {
+    fn bind(target: &Target, workers: usize, tls: UpstreamTls) -> Result<Self, Error> {
         let listen = |source| {
             let what = format!("{} (--listen, or LISTEN= of --service)", target.name());
             Error::listen(what, target.listen, source)
@@ -247,6 +308,7 @@ impl Line {
             listen: bound,
             listeners,
             target: target.clone(),
+            tls,
         })
     }
 
@@ -256,7 +318,7 @@ impl Line {
         config: &Config,
         kube: Option<&KubeClient>,
         readiness: &Readiness,
-        requests: &Arc<Limit>,
+        bounds: &Bounds,
         log: &Option<AccessLog>,
         tasks: &mut JoinSet<()>,
     ) -> (proxy::Shared, TargetView) {
@@ -287,9 +349,11 @@ impl Line {
                 timeouts: config.timeouts.clone(),
                 retry: config.retry.clone(),
                 upstream_protocol: config.upstream_protocol,
+                upstream_tls: self.tls.clone(),
             },
             stats: stats.clone(),
-            requests: requests.clone(),
+            requests: bounds.requests.clone(),
+            upgrades: bounds.upgrades.clone(),
             held: Limit::new(config.limits.held),
             snapshots: snapshots.clone(),
             status: status.clone(),
@@ -356,6 +420,17 @@ impl Error {
             source,
         }
     }
+}
+
+/// What the certificates of a target's pods must be for.
+fn server_name(target: &Target, config: &Config) -> Option<ServerName<'static>> {
+    let given = config.upstream_tls.server_name.clone();
+    given.or_else(|| match &target.source {
+        Source::Service(service) => {
+            ServerName::try_from(format!("{}.{}.svc", service.name, service.namespace)).ok()
+        }
+        Source::Fixed(_) | Source::File { .. } => None,
+    })
 }
 
 /// What an address that can't be bound calls for.

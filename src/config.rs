@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
 /// Everything `podrobin run` needs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +20,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,
+    pub upstream_tls: UpstreamTls,
     pub access_log: Option<LogFormat>,
 }
 
@@ -86,6 +89,42 @@ pub enum UpstreamProtocol {
     Http2,
 }
 
+/// TLS to pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    pub when: TlsWhen,
+    /// Without them there is no TLS: nothing could be checked.
+    pub files: Option<TlsFiles>,
+    /// What pods' certificates must be for; by default a Service's own name.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+/// Which pods are spoken to over TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum TlsWhen {
+    /// Those whose Service's port says so (appProtocol).
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// Where TLS to pods has its certificates from, all PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The CAs that may sign pods' certificates.
+    pub ca: PathBuf,
+    pub client: Option<ClientFiles>,
+}
+
+/// The certificate shown to pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// With the chain that leads to its CA, where there is one.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 /// How to reach the API server. In a pod, with none set, the service account is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubeAccess {
@@ -127,6 +166,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests in flight, all listeners together.
     pub requests: usize,
+    /// Upgraded connections, all listeners together.
+    pub upgrades: usize,
     /// Requests waiting for an endpoint, per listener.
     pub held: usize,
     /// Idle connections kept to one pod, per worker.
@@ -155,6 +196,8 @@ pub struct Timeouts {
     pub response: Option<Duration>,
     /// From a request's head to the last byte of its response; `None` waits for ever.
     pub request: Option<Duration>,
+    /// An upgraded connection on which nothing moves; `None` keeps it for ever.
+    pub tunnel_idle: Option<Duration>,
     /// How long a request waits for an endpoint.
     pub hold: Duration,
     pub drain: Duration,
@@ -185,6 +228,7 @@ impl Default for Limits {
             header_count: 100,
             connections: 10_000,
             requests: 10_000,
+            upgrades: 1_024,
             held: 4_096,
             idle_per_pod: 256,
             idle_total: 4_096,
@@ -204,6 +248,7 @@ impl Default for Timeouts {
             upstream_keepalive: Duration::from_secs(20),
             response: None,
             request: None,
+            tunnel_idle: None,
             hold: Duration::from_secs(10),
             drain: Duration::from_secs(25),
         }

@@ -2,13 +2,23 @@
 
 use tokio::sync::{mpsc, watch};
 
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// What was begun is finished, and nothing new is taken on.
+    Draining,
+    /// What may go on without end is ended.
+    Closing,
+}
+
 /// Tells everyone to finish.
 #[derive(Debug)]
-pub struct Trigger(watch::Sender<bool>);
+pub struct Trigger(watch::Sender<Phase>);
 
 /// Hears that it is time to finish. Clones hear the same.
 #[derive(Clone, Debug)]
-pub struct Signal(watch::Receiver<bool>);
+pub struct Signal(watch::Receiver<Phase>);
 
 /// Held by whatever must end before a drain is complete.
 #[derive(Clone, Debug)]
@@ -30,7 +40,7 @@ pub struct Vital {
 }
 
 pub fn channel() -> (Trigger, Signal) {
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = watch::channel(Phase::Serving);
     (Trigger(sender), Signal(receiver))
 }
 
@@ -41,18 +51,28 @@ pub fn guards() -> (Guard, Waiter) {
 
 impl Trigger {
     pub fn drain(&self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Phase::Draining);
+    }
+
+    /// Has everyone end what would not end by itself.
+    pub fn close(&self) {
+        self.0.send_replace(Phase::Closing);
     }
 }
 
 impl Signal {
     pub fn is_draining(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() >= Phase::Draining
     }
 
     /// Returns when the drain begins, or when nobody is left to begin one.
     pub async fn draining(&mut self) {
-        let _ = self.0.wait_for(|draining| *draining).await;
+        let _ = self.0.wait_for(|phase| *phase >= Phase::Draining).await;
+    }
+
+    /// Returns when what would not end by itself must, or when nobody is left to say so.
+    pub async fn closing(&mut self) {
+        let _ = self.0.wait_for(|phase| *phase == Phase::Closing).await;
     }
 }
 
@@ -86,6 +106,20 @@ mod tests {
         trigger.drain();
         drop(vital);
         assert!(heard.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_drain_leaves_to_the_close_what_would_not_end_by_itself() {
+        let (trigger, mut drain) = channel();
+        trigger.drain();
+        drain.draining().await;
+        let mut closing = drain.clone();
+        let mut closing = Box::pin(closing.closing());
+        assert!(futures::poll!(&mut closing).is_pending());
+        trigger.close();
+        closing.await;
+        assert!(drain.is_draining());
+        drain.draining().await;
     }
 
     #[tokio::test]

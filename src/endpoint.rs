@@ -42,14 +42,17 @@ pub enum Standing {
 }
 
 /// How a pod's port is spoken to, from `appProtocol` of the slice (KEP-3726).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AppProtocol {
+    /// HTTP/1.1 in clear text; also where nothing is said.
     #[default]
     Http1,
     /// HTTP/2 in clear text, known beforehand.
     Http2,
-    /// A protocol that this version does not speak: requests are answered with an error that names it.
-    Unsupported(String),
+    /// TLS, in whose handshake the pod chooses between HTTP/1.1 and HTTP/2.
+    Tls,
+    TlsHttp1,
+    TlsHttp2,
 }
 
 impl Endpoint {

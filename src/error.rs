@@ -10,6 +10,7 @@ pub enum Kind {
     NoEndpoints,
     ConnectFailed,
     ConnectTimeout,
+    TlsFailed,
     Reset,
     ResponseTimeout,
     RequestTimeout,
@@ -86,10 +87,11 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::TlsFailed,
         Self::Reset,
         Self::ResponseTimeout,
         Self::RequestTimeout,
@@ -128,6 +130,14 @@ impl Kind {
             Self::ConnectTimeout => (
                 "connect timeout",
                 S::GATEWAY_TIMEOUT,
+                Code::Unavailable,
+                Flag::Uf,
+                Retry::AnyMethod,
+                true,
+            ),
+            Self::TlsFailed => (
+                "TLS with the pod failed",
+                S::BAD_GATEWAY,
                 Code::Unavailable,
                 Flag::Uf,
                 Retry::AnyMethod,

@@ -1,7 +1,7 @@
 //! Sockets: listeners shared by port among workers, and a stream that can be looked at while hyper owns it.
 
-use std::cell::RefCell;
-use std::io;
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -64,24 +64,39 @@ pub fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 /// hyper takes its stream whole; the other handle asks the kernel what waits in it, and reads what is left once hyper
 /// is done.
 #[derive(Clone, Debug)]
-pub struct SharedStream(Rc<RefCell<TcpStream>>);
+pub struct SharedStream(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    stream: RefCell<TcpStream>,
+    /// Reads ask the kernel itself, not what the event loop saw on its last turn.
+    eager: Cell<bool>,
+}
 
 impl SharedStream {
     pub fn new(stream: TcpStream) -> Self {
-        Self(Rc::new(RefCell::new(stream)))
+        Self(Rc::new(Shared {
+            stream: RefCell::new(stream),
+            eager: Cell::new(false),
+        }))
     }
 
-    /// Whether the kernel has anything to read here: bytes, the peer's end, or an error. Asks the kernel itself, not
-    /// what the event loop saw on its last turn.
-    pub fn has_input(&self) -> bool {
-        let stream = self.0.borrow();
-        let mut byte = [MaybeUninit::uninit()];
-        !matches!(SockRef::from(&*stream).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    /// Does `look` with reads that ask the kernel itself: they find what the event loop has not heard of yet.
+    pub fn eagerly<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.0.eager.set(true);
+        let seen = look();
+        self.0.eager.set(false);
+        seen
+    }
+
+    /// The socket, to set its options.
+    pub fn with_socket<T>(&self, set: impl FnOnce(SockRef<'_>) -> T) -> T {
+        set(SockRef::from(&*self.0.stream.borrow()))
     }
 
     /// Whether bytes wait to be read (the peer's end is no byte).
     pub fn has_bytes(&self) -> bool {
-        let stream = self.0.borrow();
+        let stream = self.0.stream.borrow();
         let mut byte = [MaybeUninit::uninit()];
         matches!(SockRef::from(&*stream).peek(&mut byte), Ok(1..))
     }
@@ -89,12 +104,12 @@ impl SharedStream {
     /// Makes the coming close a reset: the peer is not to take it for an end.
     pub fn reset(&self) {
         // A socket that refuses has no peer any more.
-        let _ = self.0.borrow().set_zero_linger();
+        let _ = self.0.stream.borrow().set_zero_linger();
     }
 
     /// Whether the peer has ended its side, also where bytes that it sent before are still unread.
     pub fn is_ended(&self) -> bool {
-        let stream = self.0.borrow();
+        let stream = self.0.stream.borrow();
         let ready = stream.ready(Interest::READABLE).now_or_never();
         matches!(ready, Some(Ok(ready)) if ready.is_read_closed())
     }
@@ -102,7 +117,7 @@ impl SharedStream {
     /// Writes what the socket takes at once; for a last word to a peer that is being sent away.
     pub fn write_now(&self, bytes: &[u8]) {
         // A peer that cannot take it is being sent away all the same.
-        let _ = self.0.borrow().try_write(bytes);
+        let _ = self.0.stream.borrow().try_write(bytes);
     }
 }
 
@@ -112,7 +127,17 @@ impl AsyncRead for SharedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buf)
+        if self.0.eager.get() {
+            let read = self.with_socket(|socket| (&*socket).read(buf.initialize_unfilled()));
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => {
+                    buf.advance(read?);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buf)
     }
 }
 
@@ -122,7 +147,7 @@ impl AsyncWrite for SharedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, buf)
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -130,19 +155,19 @@ impl AsyncWrite for SharedStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, bufs)
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.borrow().is_write_vectored()
+        self.0.stream.borrow().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(cx)
     }
 }
 

@@ -7,7 +7,10 @@ mod carrier;
 mod connect;
 mod http1;
 mod http2;
+mod manner;
 mod pod_io;
+mod tls;
+mod transport;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,15 +18,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::UpstreamProtocol;
-use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
+use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
+use crate::upstream_tls::UpstreamTls;
 
 pub use carrier::{BodyError, Carrier, Cause, Incoming, SendError};
 pub use connect::ConnectError;
 use http1::Http1;
-pub use http1::MIN_BUFFER;
+pub use http1::{MIN_BUFFER, Upgraded};
 use http2::Connections;
 pub use http2::Detached;
+use manner::{Manner, Spoken};
+pub use tls::{Alert, TlsError};
 
 /// A pod as one worker knows it: its endpoint, its counters and its connections.
 #[derive(Debug)]
@@ -34,6 +40,10 @@ pub struct Upstream<B: http_body::Body + 'static> {
     stats: Arc<EndpointStats>,
     idle: RefCell<Vec<Idle<B>>>,
     http2: Connections,
+    /// What it chose in its last TLS handshake that left it the choice.
+    chosen: Cell<Option<Spoken>>,
+    /// A connection on which it chose HTTP/1.1, until one of those who wait takes it.
+    laid_by: RefCell<Option<Http1<B>>>,
     /// How long a connection may lie idle: the default until the pod names its own timeout.
     idle_for: Cell<Duration>,
     open: Cell<bool>,
@@ -52,6 +62,7 @@ struct Idle<B: http_body::Body + 'static> {
 pub struct Settings {
     /// What is spoken to them.
     pub protocol: UpstreamProtocol,
+    pub tls: UpstreamTls,
     pub connect_timeout: Duration,
     /// The most bytes of a response's head.
     pub header_bytes: usize,
@@ -71,13 +82,6 @@ pub struct Shared {
     idle: Cell<usize>,
     stats: Arc<TargetStats>,
     worker: usize,
-}
-
-/// What a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spoken {
-    Http1,
-    Http2,
 }
 
 /// A connection to a pod, counted as open until dropped.
@@ -127,6 +131,8 @@ where
             stats,
             idle: RefCell::default(),
             http2: Connections::default(),
+            chosen: Cell::new(None),
+            laid_by: RefCell::default(),
             idle_for: Cell::new(shared.settings.idle_for),
             open: Cell::new(true),
             ended: Cell::new(false),
@@ -159,20 +165,6 @@ where
         }
     }
 
-    /// What is spoken to it: what the settings say, else what it asks for. The error is a protocol that is not spoken.
-    fn protocol(&self) -> Result<Spoken, ConnectError> {
-        match self.shared.settings.protocol {
-            UpstreamProtocol::Http1 => return Ok(Spoken::Http1),
-            UpstreamProtocol::Http2 => return Ok(Spoken::Http2),
-            UpstreamProtocol::Auto => {}
-        }
-        match &self.endpoint.borrow().protocol {
-            AppProtocol::Http1 => Ok(Spoken::Http1),
-            AppProtocol::Http2 => Ok(Spoken::Http2),
-            AppProtocol::Unsupported(protocol) => Err(ConnectError::NotSpoken(protocol.clone())),
-        }
-    }
-
     /// Whether it is terminating, and used because nobody is ready: its containers are not started again, so one that
     /// refuses a connection has ended.
     pub fn is_last_resort(&self) -> bool {
@@ -190,17 +182,50 @@ where
 
     /// What is to carry one request: a kept connection or a new one, or a place on a shared one. `careful`: the request
     /// must not be repeated, so a kept connection is looked at closely.
-    pub async fn carrier(&self, careful: bool) -> Result<Carrier<B>, ConnectError> {
-        match self.protocol()? {
-            Spoken::Http1 => match self.checkout(Instant::now(), careful) {
-                Some(kept) => Ok(Carrier::Http1(kept)),
-                None => self.connect_http1().await.map(Carrier::Http1),
-            },
-            Spoken::Http2 => {
-                let place = self.http2.place(|| self.connect_http2()).await;
-                place.map(Carrier::Http2)
+    pub async fn carrier(self: &Rc<Self>, careful: bool) -> Result<Carrier<B>, ConnectError> {
+        let settings = &self.shared.settings;
+        let manner = Manner::of(
+            self.endpoint.borrow().protocol,
+            settings.tls.when,
+            settings.protocol,
+        );
+        match manner.spoken {
+            Some(Spoken::Http1) => self.http1(manner.over_tls, careful).await,
+            Some(Spoken::Http2) => {
+                let place = self.http2.place(|| self.connect_http2(manner.over_tls));
+                place
+                    .await?
+                    .map(Carrier::Http2)
+                    .ok_or(ConnectError::Protocol)
+            }
+            None => self.as_chosen(careful).await,
+        }
+    }
+
+    async fn http1(&self, over_tls: bool, careful: bool) -> Result<Carrier<B>, ConnectError> {
+        match self.checkout(Instant::now(), careful) {
+            Some(kept) => Ok(Carrier::Http1(kept)),
+            None => self.connect_http1(over_tls).await.map(Carrier::Http1),
+        }
+    }
+
+    /// By what the pod chose last. As long as that is not HTTP/1.1, whoever needs a connection waits for the same
+    /// one: it may be one to share.
+    async fn as_chosen(self: &Rc<Self>, careful: bool) -> Result<Carrier<B>, ConnectError> {
+        if self.chosen.get() != Some(Spoken::Http1) {
+            if let Some(place) = self.http2.place(|| self.connect_either()).await? {
+                return Ok(Carrier::Http2(place));
+            }
+            if let Some(fresh) = self.laid_by.take() {
+                return Ok(Carrier::Http1(fresh));
             }
         }
+        let carrier = self.http1(true, careful).await;
+        if carrier.is_err() {
+            // It may have started again as something else.
+            self.chosen.set(None);
+        }
+        carrier
     }
 
     /// An idle connection that is still good, the youngest first.
@@ -265,6 +290,7 @@ where
     pub fn close(&self) {
         self.open.set(false);
         self.http2.close();
+        self.laid_by.take();
         while self.pop().is_some() {}
     }
 

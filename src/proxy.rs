@@ -18,6 +18,8 @@ mod record;
 mod replay;
 pub mod request;
 mod retry;
+mod tunnel;
+mod upgrade;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -39,8 +41,10 @@ use crate::endpoint::Identity;
 use crate::error::Kind;
 use crate::outlier::Fact;
 use crate::pool::{self, Upstream};
+use crate::relay::Scratch;
 use crate::snapshot::{Member, Snapshot};
 use crate::stats::{TargetShard, TargetStats};
+use crate::upstream_tls::UpstreamTls;
 
 use answer::Failure;
 use attempt::Reporter;
@@ -50,6 +54,10 @@ use outgoing::Outgoing;
 use record::Record;
 use replay::{AttemptBody, Keep, Replay};
 use retry::Budget;
+use tunnel::Tunnel;
+use upgrade::{Protocols, Upgrade};
+
+pub use tunnel::PARTING;
 
 /// What all workers of a target share, and what reaches them from outside.
 #[derive(Clone, Debug)]
@@ -59,6 +67,8 @@ pub struct Shared {
     pub stats: Arc<TargetStats>,
     /// Requests in flight, over all targets.
     pub requests: Arc<Limit>,
+    /// Tunnels and requests that ask for one, over all targets.
+    pub upgrades: Arc<Limit>,
     /// Requests waiting for an endpoint, of this target.
     pub held: Arc<Limit>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -76,12 +86,14 @@ pub struct Settings {
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,
+    pub upstream_tls: UpstreamTls,
 }
 
 impl Settings {
     fn pool(&self) -> pool::Settings {
         pool::Settings {
             protocol: self.upstream_protocol,
+            tls: self.upstream_tls.clone(),
             connect_timeout: self.timeouts.connect,
             header_bytes: self.limits.header_bytes,
             idle_for: self.timeouts.upstream_idle,
@@ -100,6 +112,7 @@ pub struct Proxy {
     worker: usize,
     stats: Arc<TargetStats>,
     requests: Arc<Limit>,
+    upgrades: Arc<Limit>,
     held: Arc<Limit>,
     status: watch::Receiver<discovery::Status>,
     access_log: Option<AccessLog>,
@@ -107,6 +120,7 @@ pub struct Proxy {
     reporter: Reporter,
     budget: RefCell<Budget>,
     pool: Rc<pool::Shared>,
+    scratch: Scratch,
     view: RefCell<Rc<View>>,
     /// Wakes the requests that are held.
     view_changed: Notify,
@@ -129,6 +143,7 @@ impl Proxy {
             worker,
             stats: shared.stats.clone(),
             requests: shared.requests.clone(),
+            upgrades: shared.upgrades.clone(),
             held: shared.held.clone(),
             status: shared.status.clone(),
             access_log: shared.access_log.clone(),
@@ -140,6 +155,7 @@ impl Proxy {
                 Instant::now(),
             )),
             pool: pool::Shared::new(shared.settings.pool(), shared.stats.clone(), worker),
+            scratch: Scratch::default(),
             view: RefCell::new(Rc::new(View {
                 snapshot: snapshot.clone(),
                 upstreams: Vec::new(),
@@ -264,6 +280,12 @@ impl Proxy {
             }
             response
         });
+        if let Some(switched) = response.body_mut().take_switched() {
+            // A tunnel is no request in flight any more: its permit is free again.
+            let idle = self.settings.timeouts.tunnel_idle;
+            client.switch(Tunnel::new(switched, record, idle, self.scratch.clone()));
+            return response;
+        }
         if client.is_draining() {
             close_after(&mut response);
         }
@@ -271,7 +293,7 @@ impl Proxy {
             // There a connection ends by GOAWAY, and this field is malformed (RFC 9113 section 8.2.2).
             response.headers_mut().remove(header::CONNECTION);
         }
-        if response.headers().contains_key(header::CONNECTION) {
+        if is_last(&response) {
             client.set_closing();
         }
         let ends_with_connection =
@@ -310,9 +332,14 @@ impl Proxy {
         if head.version == Version::HTTP_2 {
             headers::from_http2(&mut head.headers, body.is_end_stream());
         }
+        let upgrade = self.upgrade(&head, body.is_end_stream())?;
         self.budget.borrow_mut().deposit(Instant::now());
         headers::for_upstream(&mut head.headers, &client.address);
-        let idempotent = retry::is_idempotent(&head.method);
+        if let Some(upgrade) = &upgrade {
+            upgrade.offer.put(&mut head.headers);
+        }
+        // What a pod does once it has switched is nothing that could be done twice.
+        let idempotent = retry::is_idempotent(&head.method) && upgrade.is_none();
         let keep = Keep {
             bytes: self.settings.limits.replay_bytes,
             on: idempotent,
@@ -328,6 +355,7 @@ impl Proxy {
             body: Replay::new(body, keep, expects_continue),
             idempotent,
             stall,
+            upgrade,
         };
         let Some(limit) = timeout else {
             return self.forward(outgoing, client, record).await;
@@ -351,6 +379,24 @@ impl Proxy {
         Ok(response)
     }
 
+    /// The switch of protocols that a request asks for, if there is room for one more tunnel.
+    fn upgrade(
+        &self,
+        head: &http::request::Parts,
+        has_no_body: bool,
+    ) -> Result<Option<Upgrade>, Failure> {
+        let Some(offer) = Protocols::asked(head, has_no_body) else {
+            return Ok(None);
+        };
+        let Some(place) = self.upgrades.enter() else {
+            return Err(Failure::new(
+                Kind::Overload,
+                "too many upgraded connections",
+            ));
+        };
+        Ok(Some(Upgrade { offer, place }))
+    }
+
     /// How long a request may take: as set, and as its caller says in gRPC's way, whichever is less.
     fn timeout(&self, head: &http::request::Parts) -> Option<Duration> {
         let set = self.settings.timeouts.request;
@@ -370,6 +416,12 @@ impl Proxy {
         let age = status.fresh?.elapsed().ok()?;
         Some(format!("endpoint list confirmed {} s ago", age.as_secs()))
     }
+}
+
+/// Whether the connection ends with this response.
+fn is_last(response: &Response<ResponseBody>) -> bool {
+    let connection = response.headers().get(header::CONNECTION);
+    connection.is_some_and(|option| option == "close")
 }
 
 /// What the client still sends after this response is nobody's: the connection ends with it.

@@ -27,6 +27,8 @@ pub struct EndpointShard {
     started: AtomicU64,
     ended: AtomicU64,
     answered: AtomicU64,
+    tunnels_opened: AtomicU64,
+    tunnels_closed: AtomicU64,
     finished: [[AtomicU64; FLAGS]; CLASSES],
 }
 
@@ -66,6 +68,13 @@ impl EndpointStats {
         self.attempts().saturating_sub(ended)
     }
 
+    /// Tunnels open there.
+    pub fn tunnels(&self) -> u64 {
+        let closed = self.sum(|shard| &shard.tunnels_closed);
+        self.sum(|shard| &shard.tunnels_opened)
+            .saturating_sub(closed)
+    }
+
     /// Requests that ended there, by status class (1 to 5) and flag.
     pub fn finished(&self, class: usize, flag: Flag) -> u64 {
         self.sum(|shard| &shard.finished[class - 1][flag as usize])
@@ -90,6 +99,14 @@ impl EndpointShard {
 
     pub fn answer(&self) {
         self.answered.fetch_add(1, Relaxed);
+    }
+
+    pub fn open_tunnel(&self) {
+        self.tunnels_opened.fetch_add(1, Relaxed);
+    }
+
+    pub fn close_tunnel(&self) {
+        self.tunnels_closed.fetch_add(1, Relaxed);
     }
 
     pub fn finish(&self, status: http::StatusCode, flag: Flag) {
@@ -124,6 +141,8 @@ pub struct TargetShard {
     connections_refused: AtomicU64,
     upstream_opened: AtomicU64,
     upstream_closed: AtomicU64,
+    tunnels_opened: AtomicU64,
+    tunnels_closed: AtomicU64,
     latency: LatencyShard,
 }
 
@@ -161,6 +180,9 @@ pub enum Count {
     ConnectionRefused,
     UpstreamOpened,
     UpstreamClosed,
+    /// A request that has become a tunnel.
+    TunnelOpened,
+    TunnelClosed,
 }
 
 impl TargetStats {
@@ -235,6 +257,8 @@ impl TargetShard {
             Count::ConnectionRefused => &self.connections_refused,
             Count::UpstreamOpened => &self.upstream_opened,
             Count::UpstreamClosed => &self.upstream_closed,
+            Count::TunnelOpened => &self.tunnels_opened,
+            Count::TunnelClosed => &self.tunnels_closed,
         }
     }
 }

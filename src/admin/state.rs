@@ -45,6 +45,8 @@ struct Target<'a> {
     requests_in_flight: u64,
     /// Requests waiting for an endpoint.
     held: u64,
+    /// Upgraded connections, those to pods that have left the list too.
+    tunnels: u64,
     endpoints: Vec<Endpoint>,
 }
 
@@ -68,6 +70,7 @@ struct Endpoint {
     /// When its ejection ends.
     until: Option<String>,
     in_flight: u64,
+    tunnels: u64,
     /// Sent to it, retries included, since its address became this pod.
     requests: u64,
     /// Its part, 0 to 1, of all that this target has sent since the process began.
@@ -121,6 +124,7 @@ fn target(view: &TargetView) -> Target<'_> {
         },
         requests_in_flight: open(Count::RequestStarted, Count::RequestEnded),
         held: open(Count::HeldStarted, Count::HeldEnded),
+        tunnels: open(Count::TunnelOpened, Count::TunnelClosed),
         endpoints: snapshot
             .members
             .iter()
@@ -149,6 +153,7 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         reason,
         until,
         in_flight: member.stats.in_flight(),
+        tunnels: member.stats.tunnels(),
         requests,
         share: share(requests, all),
     }

@@ -220,22 +220,23 @@ async fn state_shows_each_endpoint_with_its_share_and_reason() {
             },
             "requests_in_flight": 3,
             "held": 0,
+            "tunnels": 0,
             "endpoints": [
                 {
                     "pod": "cart-1", "address": "10.0.0.1:8080", "node": "node-a", "zone": "zone-a",
                     "state": "ready", "reason": null, "until": null,
-                    "in_flight": 2, "requests": 3, "share": 0.75,
+                    "in_flight": 2, "tunnels": 0, "requests": 3, "share": 0.75,
                 },
                 {
                     "pod": "cart-2", "address": "10.0.0.2:8080", "node": "node-a", "zone": "zone-a",
                     "state": "ejected", "reason": "5 connect timeouts",
                     "until": "1970-01-01T00:02:10.000Z",
-                    "in_flight": 0, "requests": 0, "share": 0.0,
+                    "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
                 },
                 {
                     "pod": "cart-3", "address": "10.0.0.3:8080", "node": "node-a", "zone": "zone-a",
                     "state": "not_ready", "reason": null, "until": null,
-                    "in_flight": 0, "requests": 0, "share": 0.0,
+                    "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
                 },
             ],
         })

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use rustls::pki_types::ServerName;
+
 use super::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
 use crate::config::{
-    FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts, UpstreamProtocol,
+    FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts, TlsWhen, UpstreamProtocol,
 };
 use crate::telemetry::Filter;
 
@@ -17,6 +19,8 @@ use crate::telemetry::Filter;
 pub struct RunArgs {
     #[command(flatten, next_help_heading = "Endpoints")]
     pub endpoints: EndpointArgs,
+    #[command(flatten, next_help_heading = "TLS to pods")]
+    pub tls: TlsArgs,
     #[command(flatten, next_help_heading = "Listeners")]
     pub listeners: ListenerArgs,
     #[command(flatten, next_help_heading = "Timeouts")]
@@ -74,6 +78,37 @@ pub struct EndpointArgs {
     /// How the next pod is chosen
     #[arg(long, env = "PODROBIN_POLICY", value_enum, default_value_t)]
     pub policy: Policy,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct TlsArgs {
+    /// Which pods are spoken to over TLS: those whose Service's port says so by its appProtocol (https, grpcs, h2,
+    /// kubernetes.io/wss, tls, ssl), all, or none
+    #[arg(long, env = "PODROBIN_UPSTREAM_TLS", value_enum, default_value_t)]
+    pub upstream_tls: TlsWhen,
+
+    /// CA certificates (PEM), one of which must have signed a pod's certificate. TLS to pods needs it; there is no
+    /// way to go without the check. This file and the next two are re-read when they change
+    #[arg(long, env = "PODROBIN_UPSTREAM_CA", value_name = "FILE")]
+    pub upstream_ca: Option<PathBuf>,
+
+    /// Name (or IP address) that pods' certificates must be for, by default the Service's: NAME.NAMESPACE.svc.
+    /// --endpoint and --endpoint-slices have no default
+    #[arg(
+        long,
+        env = "PODROBIN_UPSTREAM_SERVER_NAME",
+        value_name = "NAME",
+        value_parser = value::server_name
+    )]
+    pub upstream_server_name: Option<ServerName<'static>>,
+
+    /// Certificate (PEM, with its chain) to show to pods that ask for one; with --upstream-client-key
+    #[arg(long, env = "PODROBIN_UPSTREAM_CLIENT_CERT", value_name = "FILE")]
+    pub upstream_client_cert: Option<PathBuf>,
+
+    /// Private key (PEM, not encrypted) of --upstream-client-cert
+    #[arg(long, env = "PODROBIN_UPSTREAM_CLIENT_KEY", value_name = "FILE")]
+    pub upstream_client_key: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -191,6 +226,15 @@ pub struct TimeoutArgs {
     )]
     pub request_timeout: Patience,
 
+    /// Keeping an upgraded connection (WebSocket and others) on which nothing moves, or off
+    #[arg(
+        long,
+        env = "PODROBIN_TUNNEL_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value_t = Patience(Timeouts::default().tunnel_idle)
+    )]
+    pub tunnel_idle_timeout: Patience,
+
     /// How long a request waits while there is no endpoint, before it is answered 503; 0 answers at once
     #[arg(
         long,
@@ -200,7 +244,7 @@ pub struct TimeoutArgs {
     )]
     pub hold: Span,
 
-    /// How long requests in flight may take to end after SIGTERM
+    /// How long requests in flight may take to end after SIGTERM, and upgraded connections may go on
     #[arg(
         long,
         env = "PODROBIN_DRAIN",
@@ -251,6 +295,16 @@ pub struct LimitArgs {
         value_parser = value::count::<1, 1_000_000>
     )]
     pub max_requests: usize,
+
+    /// Upgraded connections (WebSocket and others); 0 for none
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_UPGRADES",
+        value_name = "N",
+        default_value_t = Limits::default().upgrades,
+        value_parser = value::count::<0, 1_000_000>
+    )]
+    pub max_upgrades: usize,
 
     /// Requests that wait for an endpoint, per listener
     #[arg(

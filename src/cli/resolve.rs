@@ -1,5 +1,7 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
+mod upstream_tls;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -56,6 +58,9 @@ pub(super) fn config(
         .namespace
         .or_else(|| surroundings.namespace.clone());
     let upstream_protocol = args.endpoints.upstream_protocol;
+    let by_service =
+        args.endpoints.endpoints.is_empty() && args.endpoints.endpoint_slices.is_none();
+    let upstream_tls = upstream_tls::resolve(args.tls, by_service, &origin)?;
     let targets = targets(
         args.endpoints,
         &args.listeners,
@@ -87,6 +92,7 @@ pub(super) fn config(
         timeouts: timeouts(&args.timeouts),
         retry: retry(&args.retries),
         upstream_protocol,
+        upstream_tls,
         access_log: args.logs.access_log.format(),
     })
 }
@@ -223,6 +229,7 @@ fn limits(args: &LimitArgs) -> Limits {
         header_count: args.max_header_count,
         connections: args.max_connections,
         requests: args.max_requests,
+        upgrades: args.max_upgrades,
         held: args.max_held,
         idle_per_pod: args.max_idle_per_pod,
         idle_total: args.max_idle,
@@ -240,6 +247,7 @@ fn timeouts(args: &TimeoutArgs) -> Timeouts {
         upstream_keepalive: args.upstream_keepalive.0,
         response: args.response_timeout.0,
         request: args.request_timeout.0,
+        tunnel_idle: args.tunnel_idle_timeout.0,
         hold: args.hold.0,
         drain: args.drain.0,
     }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use rustls::pki_types::ServerName;
 
 use crate::config::{FileSelector, PortRef};
 
@@ -188,6 +189,12 @@ pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| {
             "give a pod's IP address and port, such as 10.244.1.7:8080 or [fd00::7]:8080".to_owned()
         })
+}
+
+/// What a certificate is for: a DNS name or an IP address.
+pub fn server_name(text: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text.to_owned())
+        .map_err(|_| "give a DNS name or an IP address, such as cart.shop.svc".to_owned())
 }
 
 impl FromStr for ServiceArg {

@@ -11,7 +11,7 @@ use super::manifest::{NAMESPACE, PORT, SERVICE};
 use crate::app::{self, App};
 use crate::config::{
     Config, KubeAccess, Limits, OwnPod, Policy, PortRef, RetrySettings, ServiceRef, Source, Target,
-    Timeouts, UpstreamProtocol,
+    Timeouts, UpstreamProtocol, UpstreamTls,
 };
 
 /// More than one, so that the shares are those of the rotation that all workers have in common.
@@ -136,6 +136,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
         },
         retry: RetrySettings::default(),
         upstream_protocol: UpstreamProtocol::default(),
+        upstream_tls: UpstreamTls::default(),
         access_log: None,
     })
 }

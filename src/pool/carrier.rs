@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 
-use super::http1::Http1;
+use super::http1::{Http1, Upgraded};
 use super::http2::{Detached, Received, Stream};
+use super::tls::Alert;
 
 /// A connection for one request at a time, or a place on a shared one.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub enum Cause {
     Refused,
     /// The pod gave no sign of life.
     Silent,
+    /// The pod does not take us for a client.
+    Unwelcome(Alert),
 }
 
 impl<B> SendError<B> {
@@ -80,6 +83,21 @@ where
         match self {
             Self::Http1(_) => Version::HTTP_11,
             Self::Http2(_) => Version::HTTP_2,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_tls(),
+            Self::Http2(stream) => stream.is_tls(),
+        }
+    }
+
+    /// Whether the pod may turn a request away without a look at it, whatever was to be done there.
+    pub fn may_turn_away(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.may_turn_away(),
+            Self::Http2(_) => true,
         }
     }
 
@@ -110,6 +128,15 @@ where
     pub fn progressed(&self) {
         if let Self::Http1(connection) = self {
             connection.progressed();
+        }
+    }
+
+    /// The connection itself, whose pod has just answered 101: from here on it carries no HTTP. `None` where there is no
+    /// such thing (HTTP/2), or where HTTP is not over.
+    pub fn into_upgraded(self) -> Option<Upgraded> {
+        match self {
+            Self::Http1(connection) => connection.into_upgraded(),
+            Self::Http2(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +10,14 @@ use http_body::Body;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
-use super::Upstream;
 use super::http1::Http1;
 use super::http2::Shareable;
 use super::pod_io::PodIo;
+use super::tls::{self, HTTP1, HTTP2, TlsError};
+use super::transport::Transport;
+use super::{Settings, Shared, Spoken, Upstream};
 use crate::net::SharedStream;
+use crate::upstream_tls::{Missing, Terms};
 
 /// Why a connection could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +34,11 @@ pub enum ConnectError {
         "it does not speak HTTP/2, which is what appProtocol or --upstream-protocol says it speaks"
     )]
     Protocol,
-    /// It asks for a protocol that we do not speak.
-    #[error("it speaks {0}, which podrobin does not")]
-    NotSpoken(String),
+    #[error(transparent)]
+    Tls(TlsError),
+    /// It is to be spoken to over TLS, and we were not given what that takes; the pod was not even asked.
+    #[error(transparent)]
+    NoTls(#[from] Missing),
 }
 
 impl<B> Upstream<B>
@@ -41,32 +46,100 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) async fn connect_http1(&self) -> Result<Http1<B>, ConnectError> {
+    pub(super) async fn connect_http1(&self, over_tls: bool) -> Result<Http1<B>, ConnectError> {
         let settings = &self.shared.settings;
-        let (address, timeout) = (self.identity.address, settings.connect_timeout);
+        let terms = terms(settings, over_tls)?;
         let connected = async {
-            let stream = open(address, Watch::Idle).await?;
-            Http1::handshake(stream, settings.header_bytes, self.shared.open()).await
+            let io = PodIo::new(open(self.identity.address, Watch::Idle).await?);
+            let transport = match terms {
+                Some(terms) => tls::handshake(io, terms, &[HTTP1]).await?.0,
+                None => Transport::plain(io),
+            };
+            Http1::handshake(transport, settings.header_bytes, self.shared.open()).await
         };
-        within(timeout, connected).await
+        within(settings.connect_timeout, connected).await
     }
 
     /// A connection to be shared. It is made for whoever waits, so it borrows nothing of the one that asked first.
     pub(super) fn connect_http2(
         &self,
-    ) -> impl Future<Output = Result<Rc<Shareable>, ConnectError>> + 'static {
+        over_tls: bool,
+    ) -> impl Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static {
         let (address, shared) = (self.identity.address, self.shared.clone());
         async move {
             let settings = &shared.settings;
+            let terms = terms(settings, over_tls)?;
             let connected = async {
-                let stream = open(address, Watch::Always(settings.keepalive)).await?;
-                let io = PodIo::new(stream, None);
-                let (bytes, alive) = (settings.header_bytes, settings.keepalive);
-                Shareable::handshake(io, bytes, alive, shared.open()).await
+                let io = PodIo::new(open(address, Watch::Always(settings.keepalive)).await?);
+                let transport = match terms {
+                    Some(terms) => match tls::handshake(io, terms, &[HTTP2]).await? {
+                        (transport, true) => transport,
+                        // HTTP/2 over TLS is always agreed on (RFC 9113 section 3.2).
+                        (_, false) => return Err(ConnectError::Protocol),
+                    },
+                    None => Transport::plain(io),
+                };
+                shareable(transport, &shared).await.map(Some)
             };
             within(settings.connect_timeout, connected).await
         }
     }
+
+    /// A connection over TLS, on which the pod chooses: one of HTTP/2 to be shared, or one of HTTP/1.1, which is laid
+    /// by for one of those who wait.
+    pub(super) fn connect_either(
+        self: &Rc<Self>,
+    ) -> impl Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static {
+        let (address, shared) = (self.identity.address, self.shared.clone());
+        let upstream: Weak<Self> = Rc::downgrade(self);
+        async move {
+            let settings = &shared.settings;
+            let terms = settings.tls.terms()?;
+            let connected = async {
+                let io = PodIo::new(open(address, Watch::Idle).await?);
+                let socket = io.stream();
+                let (transport, is_http2) = tls::handshake(io, terms, &[HTTP2, HTTP1]).await?;
+                if is_http2 {
+                    let watch = Watch::Always(settings.keepalive);
+                    socket
+                        .with_socket(|socket| watch.set(&socket))
+                        .map_err(|error| ConnectError::Failed(error.kind()))?;
+                    return shareable(transport, &shared).await.map(Some);
+                }
+                let bytes = settings.header_bytes;
+                let connection = Http1::handshake(transport, bytes, shared.open()).await?;
+                if let Some(upstream) = upstream.upgrade() {
+                    upstream.laid_by.replace(Some(connection));
+                }
+                Ok(None)
+            };
+            let met = within(settings.connect_timeout, connected).await;
+            if let (Ok(met), Some(upstream)) = (&met, upstream.upgrade()) {
+                upstream.chosen.set(Some(match met {
+                    Some(_) => Spoken::Http2,
+                    None => Spoken::Http1,
+                }));
+            }
+            met
+        }
+    }
+}
+
+/// What TLS is to be made with. Asked before the pod is.
+fn terms(settings: &Settings, over_tls: bool) -> Result<Option<Terms>, Missing> {
+    over_tls.then(|| settings.tls.terms()).transpose()
+}
+
+async fn shareable(
+    transport: Transport,
+    shared: &Rc<Shared>,
+) -> Result<Rc<Shareable>, ConnectError> {
+    let Settings {
+        header_bytes,
+        keepalive,
+        ..
+    } = shared.settings;
+    Shareable::handshake(transport, header_bytes, keepalive, shared.open()).await
 }
 
 async fn within<T>(
@@ -107,19 +180,24 @@ fn socket(address: SocketAddr, watch: Watch) -> io::Result<TcpSocket> {
         TcpSocket::new_v6()?
     };
     socket.set_nodelay(true)?;
-    let options = SockRef::from(&socket);
-    let keepalive = TcpKeepalive::new();
-    let keepalive = match watch {
-        Watch::Idle => keepalive
-            .with_time(Duration::from_secs(15))
-            .with_interval(Duration::from_secs(5)),
-        Watch::Always(within) => {
-            options.set_tcp_user_timeout(Some(within))?;
-            // The kernel counts in whole seconds, from one.
-            let part = (within / 4).max(Duration::from_secs(1));
-            keepalive.with_time(part * 2).with_interval(part)
-        }
-    };
-    options.set_tcp_keepalive(&keepalive.with_retries(3))?;
+    watch.set(&SockRef::from(&socket))?;
     Ok(socket)
+}
+
+impl Watch {
+    fn set(self, socket: &SockRef<'_>) -> io::Result<()> {
+        let keepalive = TcpKeepalive::new();
+        let keepalive = match self {
+            Self::Idle => keepalive
+                .with_time(Duration::from_secs(15))
+                .with_interval(Duration::from_secs(5)),
+            Self::Always(within) => {
+                socket.set_tcp_user_timeout(Some(within))?;
+                // The kernel counts in whole seconds, from one.
+                let part = (within / 4).max(Duration::from_secs(1));
+                keepalive.with_time(part * 2).with_interval(part)
+            }
+        };
+        socket.set_tcp_keepalive(&keepalive.with_retries(3))
+    }
 }

@@ -9,13 +9,15 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::pod_io::{Allowance, PodIo};
+use super::pod_io::Allowance;
+use super::transport::{Refusal, Transport};
 use super::{Cause, ConnectError, Opened, SendError};
 use crate::net::SharedStream;
 
@@ -24,35 +26,46 @@ use crate::net::SharedStream;
 pub struct Http1<B: Body + 'static> {
     sender: SendRequest<B>,
     // Boxed: it moves from request to pool to request.
-    connection: Pin<Box<Connection<TokioIo<PodIo>, B>>>,
+    connection: Pin<Box<Connection<TokioIo<Transport>, B>>>,
     stream: SharedStream,
     allowance: Rc<Allowance>,
+    /// Asked when a request fails. `None` without TLS.
+    refusal: Option<Refusal>,
     /// The connection has come to its end, and must not be polled any more.
     closed: bool,
     /// Whether it has carried a request before this one.
     reused: bool,
-    _opened: Opened,
+    opened: Opened,
+}
+
+/// A connection that speaks HTTP no more.
+#[derive(Debug)]
+pub struct Upgraded {
+    io: Transport,
+    ahead: Bytes,
+    stream: SharedStream,
+    opened: Opened,
 }
 
 impl<B> Http1<B>
 where
-    B: Body<Data = bytes::Bytes> + 'static,
+    B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Speaks HTTP/1.1 on a fresh stream. `header_bytes` bounds a response's head and the read buffer.
     pub async fn handshake(
-        stream: SharedStream,
+        mut transport: Transport,
         header_bytes: usize,
         opened: Opened,
     ) -> Result<Self, ConnectError> {
+        let stream = transport.socket();
+        let refusal = transport.refusal();
         let head_bytes = header_bytes.max(MIN_BUFFER);
         let allowance = Allowance::new(head_bytes);
+        transport.limit(Some(allowance.clone()));
         let (sender, connection) = Builder::new()
             .max_buf_size(head_bytes)
-            .handshake(TokioIo::new(PodIo::new(
-                stream.clone(),
-                Some(allowance.clone()),
-            )))
+            .handshake(TokioIo::new(transport))
             .await
             .map_err(|_| ConnectError::Protocol)?;
         Ok(Self {
@@ -60,9 +73,10 @@ where
             connection: Box::pin(connection),
             stream,
             allowance,
+            refusal,
             closed: false,
             reused: false,
-            _opened: opened,
+            opened,
         })
     }
 
@@ -83,7 +97,10 @@ where
         outcome.map_err(|mut error| {
             let unsent = error.take_message();
             let error = error.into_error();
-            let cause = if error.is_parse_too_large() {
+            let refused = self.refusal.as_ref().and_then(Refusal::alert);
+            let cause = if let Some(alert) = refused {
+                Cause::Unwelcome(alert)
+            } else if error.is_parse_too_large() {
                 Cause::HeadTooLarge
             } else if error.is_parse() || is_without_end(&error) {
                 Cause::Protocol
@@ -94,6 +111,7 @@ where
             };
             SendError {
                 unsent,
+                unprocessed: refused.is_some(),
                 ..SendError::new(cause)
             }
         })
@@ -117,9 +135,40 @@ where
 
     /// Whether an idle connection is still good: open both ways, with nothing unread.
     ///
-    /// With `ask_kernel` it costs a system call, and also sees what arrived since the event loop's last turn.
+    /// With `ask_kernel` it costs a system call, and also sees what arrived since the event loop's last turn. What
+    /// belongs to TLS alone, such as a session ticket, is taken note of and does no harm.
     pub fn is_reusable(&mut self, ask_kernel: bool) -> bool {
-        self.is_idle() && !(ask_kernel && self.stream.has_input())
+        if !ask_kernel {
+            return self.is_idle();
+        }
+        let stream = self.stream.clone();
+        stream.eagerly(|| self.is_idle())
+    }
+
+    /// Whether the pod may turn a request away without a look at it: over TLS, as long as it has not been heard.
+    pub fn may_turn_away(&self) -> bool {
+        self.refusal.is_some() && !self.reused
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// Gives up HTTP after a 101, with which hyper ends. `None` where it has not.
+    pub fn into_upgraded(mut self) -> Option<Upgraded> {
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.poll_drive(&mut cx).is_pending() {
+            return None;
+        }
+        let parts = Pin::into_inner(self.connection).into_parts();
+        let mut io = parts.io.into_inner();
+        io.limit(None);
+        Some(Upgraded {
+            io,
+            ahead: parts.read_buf,
+            stream: self.stream,
+            opened: self.opened,
+        })
     }
 
     pub fn is_reused(&self) -> bool {
@@ -128,6 +177,13 @@ where
 
     pub fn mark_reused(&mut self) {
         self.reused = true;
+    }
+}
+
+impl Upgraded {
+    /// What to read and write; the bytes that were read of it already; its socket; and what counts it as open.
+    pub fn into_parts(self) -> (Transport, Bytes, SharedStream, Opened) {
+        (self.io, self.ahead, self.stream, self.opened)
     }
 }
 
@@ -156,3 +212,6 @@ fn is_without_end(error: &hyper::Error) -> bool {
 
 /// hyper's own lower bound of its read buffer.
 pub const MIN_BUFFER: usize = 8192;
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared, WeakShared};
 use h2::client::{Builder, Connection, SendRequest};
 
-use super::pod_io::PodIo;
+use super::transport::{Refusal, Transport};
 use super::{ConnectError, Opened};
 pub use exchange::{Detached, Received, Stream};
 
@@ -42,12 +42,14 @@ pub struct Connections {
     connecting: RefCell<Option<WeakShared<Connecting>>>,
 }
 
-type Connecting = LocalBoxFuture<'static, Result<Rc<Shareable>, ConnectError>>;
+/// `None` is a pod that chose HTTP/1.1: there is nothing to share.
+type Connecting = LocalBoxFuture<'static, Result<Option<Rc<Shareable>>, ConnectError>>;
 
 /// A connection that takes further streams while there is room.
 pub struct Shareable {
     sender: SendRequest<Bytes>,
     health: Rc<Health>,
+    is_tls: bool,
 }
 
 /// What a connection's driver and its streams tell each other.
@@ -76,18 +78,24 @@ enum Ended {
 struct Place(Rc<Health>);
 
 impl Connections {
-    /// A place for one request: on a connection that has room, else on a new one, which `connect` makes.
-    pub async fn place<B, F>(&self, connect: impl Fn() -> F) -> Result<Stream<B>, ConnectError>
+    /// A place for one request: on a connection that has room, else on a new one, which `connect` makes. None where
+    /// that finds that the pod wants HTTP/1.1.
+    pub async fn place<B, F>(
+        &self,
+        connect: impl Fn() -> F,
+    ) -> Result<Option<Stream<B>>, ConnectError>
     where
-        F: Future<Output = Result<Rc<Shareable>, ConnectError>> + 'static,
+        F: Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static,
     {
         let mut was_there = true;
         loop {
             if let Some(stream) = self.open_place(was_there) {
-                return Ok(stream);
+                return Ok(Some(stream));
             }
             was_there = false;
-            let connected = self.join(&connect).await?;
+            let Some(connected) = self.join(&connect).await? else {
+                return Ok(None);
+            };
             let known = |open: &Rc<Shareable>| Rc::ptr_eq(open, &connected);
             if !self.open.borrow().iter().any(known) {
                 self.open.borrow_mut().push(connected);
@@ -106,7 +114,7 @@ impl Connections {
 
     fn join<F>(&self, connect: &impl Fn() -> F) -> Shared<Connecting>
     where
-        F: Future<Output = Result<Rc<Shareable>, ConnectError>> + 'static,
+        F: Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static,
     {
         let mut connecting = self.connecting.borrow_mut();
         let under_way = connecting.as_ref().and_then(WeakShared::upgrade);
@@ -136,11 +144,14 @@ impl Shareable {
     /// Speaks HTTP/2 on a fresh stream, and waits until the pod has said how many requests it takes at once: that also
     /// tells a pod that does not speak HTTP/2.
     pub async fn handshake(
-        io: PodIo,
+        transport: Transport,
         header_bytes: usize,
         keepalive: Duration,
         opened: Opened,
     ) -> Result<Rc<Self>, ConnectError> {
+        let is_tls = transport.is_tls();
+        let refusal = transport.refusal();
+        let refused = |error: &h2::Error| refused(error, refusal.as_ref());
         let mut builder = Builder::new();
         builder
             .enable_push(false)
@@ -151,7 +162,7 @@ impl Shareable {
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
         let (sender, mut connection) = builder
-            .handshake(io)
+            .handshake(transport)
             .await
             .map_err(|error| refused(&error))?;
         std::future::poll_fn(|cx| {
@@ -159,7 +170,12 @@ impl Shareable {
             if sender.current_max_send_streams() > 0 {
                 return std::task::Poll::Ready(Ok(()));
             }
-            polled.map(|ended| Err(ended.err().as_ref().map_or(ConnectError::Protocol, refused)))
+            polled.map(|ended| {
+                Err(ended
+                    .err()
+                    .as_ref()
+                    .map_or(ConnectError::Protocol, &refused))
+            })
         })
         .await?;
         let health = Rc::new(Health {
@@ -170,7 +186,11 @@ impl Shareable {
             ended: Cell::new(None),
         });
         tokio::task::spawn_local(drive(connection, health.clone(), keepalive, opened));
-        Ok(Rc::new(Self { sender, health }))
+        Ok(Rc::new(Self {
+            sender,
+            health,
+            is_tls,
+        }))
     }
 
     fn has_room(&self) -> bool {
@@ -185,7 +205,7 @@ impl Shareable {
 
 /// Drives a connection to its end: until the pod closes it, or does not answer, or nobody needs it any more.
 async fn drive(
-    mut connection: Connection<PodIo, Bytes>,
+    mut connection: Connection<Transport, Bytes>,
     health: Rc<Health>,
     keepalive: Duration,
     _opened: Opened,
@@ -202,7 +222,10 @@ async fn drive(
 }
 
 /// A handshake that failed: the pod closed, or it answered something else.
-fn refused(error: &h2::Error) -> ConnectError {
+fn refused(error: &h2::Error, refusal: Option<&Refusal>) -> ConnectError {
+    if let Some(alert) = refusal.and_then(Refusal::alert) {
+        return ConnectError::Tls(alert.into());
+    }
     match error.get_io() {
         Some(error) => ConnectError::Failed(error.kind()),
         None if error.is_go_away() && error.is_remote() => {

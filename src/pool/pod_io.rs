@@ -64,13 +64,23 @@ impl Allowance {
 }
 
 impl PodIo {
-    /// `allowance` is for HTTP/1.1; over HTTP/2 every byte is part of a frame, and frames have bounds of their own.
-    pub fn new(stream: SharedStream, allowance: Option<Rc<Allowance>>) -> Self {
+    pub fn new(stream: SharedStream) -> Self {
         Self {
             stream,
             deaf: None,
-            allowance,
+            allowance: None,
         }
+    }
+
+    /// Bounds what may be read in vain, or no more. That is for HTTP/1.1: over HTTP/2 every byte is part of a frame, and
+    /// frames have bounds of their own.
+    pub fn limit(&mut self, allowance: Option<Rc<Allowance>>) {
+        self.allowance = allowance;
+    }
+
+    /// The socket itself.
+    pub fn stream(&self) -> SharedStream {
+        self.stream.clone()
     }
 
     fn write(

@@ -15,6 +15,7 @@ use super::client::Taking;
 use super::headers;
 use super::record::Record;
 use super::replay::AttemptBody;
+use super::tunnel::Switched;
 use crate::admission::Permit;
 use crate::error::Kind;
 use crate::pool::{BodyError, Carrier, Detached, Incoming};
@@ -43,6 +44,8 @@ pub struct Company {
 enum Content {
     Text(Option<Bytes>),
     Upstream(Box<Upstreamed>),
+    /// No body, but the connection itself.
+    Switched(Option<Box<Switched>>),
 }
 
 /// A response under way from a pod.
@@ -67,6 +70,18 @@ impl ResponseBody {
 
     pub fn upstream(upstreamed: Upstreamed) -> Self {
         Self::new(Content::Upstream(Box::new(upstreamed)))
+    }
+
+    pub fn switched(switched: Switched) -> Self {
+        Self::new(Content::Switched(Some(Box::new(switched))))
+    }
+
+    /// The pod's side of a tunnel, if that is what the response makes.
+    pub fn take_switched(&mut self) -> Option<Switched> {
+        match &mut self.content {
+            Content::Switched(switched) => switched.take().map(|switched| *switched),
+            Content::Text(_) | Content::Upstream(_) => None,
+        }
     }
 
     fn new(content: Content) -> Self {
@@ -157,6 +172,7 @@ impl Body for ResponseBody {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
             }
             Content::Upstream(upstreamed) => upstreamed.poll_frame(cx),
+            Content::Switched(_) => return Poll::Ready(None),
         };
         if let Some(Company { taking, .. }) = &mut this.company {
             match frame {
@@ -191,6 +207,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Text(text) => text.is_none(),
             Content::Upstream(upstreamed) => upstreamed.incoming.is_end_stream(),
+            Content::Switched(_) => true,
         }
     }
 
@@ -200,6 +217,7 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }
             Content::Upstream(upstreamed) => upstreamed.incoming.size_hint(),
+            Content::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use http::Version;
 use http::header::HeaderValue;
 
+use super::tunnel::Tunnel;
 use crate::net::SharedStream;
 
 pub use uptake::Taking;
@@ -42,6 +43,8 @@ pub struct Client {
     /// When the request in hand must be over.
     deadline: Cell<Option<Instant>>,
     uptake: Uptake,
+    /// What the connection becomes once the response to the request in hand is out.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
 /// Bytes kept for heads between requests; a larger head is forgotten with its room.
@@ -117,6 +120,7 @@ impl Client {
             answered: Cell::new(false),
             deadline: Cell::new(None),
             uptake: Uptake::default(),
+            tunnel: RefCell::default(),
         })
     }
 
@@ -160,6 +164,17 @@ impl Client {
     /// A response's head is ready to go out.
     pub fn answer(&self) {
         self.answered.set(true);
+    }
+
+    /// The response in hand is a 101, and the connection's last.
+    pub fn switch(&self, tunnel: Tunnel) {
+        self.answer();
+        self.tunnel.replace(Some(Box::new(tunnel)));
+    }
+
+    /// What the connection has become, once its HTTP is over.
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// Returns once the client has left. Over HTTP/1.1 hyper does not look while it waits for somebody to read the
@@ -218,11 +233,6 @@ impl Client {
 
     pub fn is_draining(&self) -> bool {
         self.draining.get()
-    }
-
-    /// Whether a request is in hand whose response can still say that it is the last.
-    pub fn is_unanswered(&self) -> bool {
-        self.state.get() == State::Busy && !self.answered.get()
     }
 
     /// Whether the request in hand has taken longer than it may.

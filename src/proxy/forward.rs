@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version};
 
 use super::answer::Failure;
@@ -16,6 +17,8 @@ use super::outgoing::{Outgoing, Unsayable};
 use super::record::Record;
 use super::replay::AttemptBody;
 use super::retry::{Failed, may_retry};
+use super::tunnel::{Switched, switching};
+use super::upgrade::Protocols;
 use super::{Proxy, close_after, headers};
 use crate::error::Kind;
 use crate::pool::{Carrier, Cause, ConnectError, Incoming, SendError, Upstream};
@@ -32,6 +35,20 @@ struct Setback {
 enum Late {
     Pod(Duration),
     Client(Duration),
+}
+
+/// What a pod made of the request.
+enum Answered {
+    Response(Response<Incoming>, Carrier<AttemptBody>),
+    Switched(Response<Incoming>, Switched),
+}
+
+impl Answered {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Response(response, _) | Self::Switched(response, _) => response.status(),
+        }
+    }
 }
 
 impl Proxy {
@@ -64,10 +81,15 @@ impl Proxy {
             );
             let last = retries >= self.settings.retry.retries;
             let setback = match self.attempt(&upstream, &mut outgoing, last).await {
-                Ok((response, carrier)) => {
+                Ok(answered) => {
                     attempt.answered();
-                    record.answered(response.status());
-                    return Ok(respond(response, carrier, attempt, client.version()));
+                    record.answered(answered.status());
+                    return Ok(match answered {
+                        Answered::Response(response, carrier) => {
+                            respond(response, carrier, attempt, client.version())
+                        }
+                        Answered::Switched(response, switched) => switching(response, switched),
+                    });
                 }
                 Err(setback) => setback,
             };
@@ -115,18 +137,29 @@ impl Proxy {
         upstream: &Rc<Upstream<AttemptBody>>,
         outgoing: &mut Outgoing,
         last: bool,
-    ) -> Result<(Response<Incoming>, Carrier<AttemptBody>), Setback> {
+    ) -> Result<Answered, Setback> {
         loop {
             let mut carrier = upstream
                 .carrier(!outgoing.idempotent)
                 .await
                 .map_err(|error| unreached(&error, upstream))?;
             let version = carrier.version();
-            let keep_copy = !last && outgoing.idempotent && outgoing.body.is_replayable();
-            let request = outgoing.request(version, keep_copy).map_err(unsayable)?;
+            // A pod may turn away a request without having looked at it, whatever was to be done there.
+            let may_return = outgoing.idempotent || carrier.may_turn_away();
+            if carrier.may_turn_away() {
+                outgoing.body.keep();
+            }
+            let keep_copy = !last && may_return && outgoing.body.is_replayable();
+            let scheme = match carrier.is_tls() {
+                true => Scheme::HTTPS,
+                false => Scheme::HTTP,
+            };
+            let request = outgoing
+                .request(version, scheme, keep_copy)
+                .map_err(unsayable)?;
             let sent = self.send(&mut carrier, request, outgoing).await;
             match sent {
-                Ok(Ok(response)) => return checked(response, carrier, upstream),
+                Ok(Ok(response)) => return checked(response, carrier, outgoing, upstream),
                 Ok(Err(mut error)) => {
                     let never_sent = error.unsent.is_some();
                     if let Some(unsent) = error.unsent.take() {
@@ -222,7 +255,15 @@ fn respond(
         let said = Duration::from_secs(seconds);
         attempt.upstream().learn_idle_timeout(said);
     }
+    // A pod that refuses for want of an upgrade has to name it (RFC 9110 section 15.5.22).
+    let wanted = match (head.status, version) {
+        (StatusCode::UPGRADE_REQUIRED, Version::HTTP_11) => Protocols::named(&head.headers),
+        _ => None,
+    };
     headers::for_client(&mut head.headers);
+    if let Some(wanted) = wanted {
+        wanted.put(&mut head.headers);
+    }
     // The pod's version is that of its own hop.
     head.version = version;
     // hyper takes whatever is behind malformed trailers for more of them.
@@ -244,16 +285,25 @@ fn respond(
 fn checked(
     mut response: Response<Incoming>,
     carrier: Carrier<AttemptBody>,
+    outgoing: &mut Outgoing,
     upstream: &Upstream<AttemptBody>,
-) -> Result<(Response<Incoming>, Carrier<AttemptBody>), Setback> {
+) -> Result<Answered, Setback> {
     let fault = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upgrade = outgoing.upgrade.take();
+        let allowed = upgrade.filter(|upgrade| upgrade.offer.allow(response.headers()));
+        if let Some(upgrade) = allowed
+            && let Some(pod) = carrier.into_upgraded()
+        {
+            let place = upgrade.place;
+            return Ok(Answered::Switched(response, Switched { pod, place }));
+        }
         "switched protocols unasked"
     } else if !headers::is_plainly_coded(response.headers()) {
         "used a transfer coding unasked"
     } else if !headers::settle_length(response.headers_mut()) {
         "told a length that is none"
     } else {
-        return Ok((response, carrier));
+        return Ok(Answered::Response(response, carrier));
     };
     Err(Setback {
         failure: Failure::new(
@@ -273,7 +323,8 @@ fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) -> Setback 
         ConnectError::Failed(_) => (Kind::ConnectFailed, Blame::Pod),
         ConnectError::Exhausted(_) => (Kind::Overload, Blame::Nobody),
         ConnectError::Protocol => (Kind::BrokenProtocol, Blame::Pod),
-        ConnectError::NotSpoken(_) => (Kind::BrokenProtocol, Blame::Nobody),
+        ConnectError::Tls(_) => (Kind::TlsFailed, Blame::Pod),
+        ConnectError::NoTls(_) => (Kind::TlsFailed, Blame::Nobody),
     };
     Setback {
         failure: Failure::new(
@@ -325,6 +376,8 @@ fn setback(
         Cause::Reset => (Kind::Reset, "reset the request before it answered"),
         Cause::Refused => (Kind::Reset, "took no further requests"),
         Cause::Silent => (Kind::Reset, "gave no sign of life"),
+        // The handshake's last word, only late.
+        Cause::Unwelcome(alert) => return unreached(&ConnectError::Tls(alert.into()), upstream),
     };
     Setback {
         failure: Failure::new(kind, format!("pod {pod} {what}")),

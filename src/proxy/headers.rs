@@ -107,6 +107,7 @@ pub fn for_http2(headers: &HeaderMap) -> HeaderMap {
     let stays = |name: &HeaderName| {
         *name != header::HOST
             && *name != header::CONNECTION
+            && *name != header::UPGRADE
             && *name != header::TRANSFER_ENCODING
             && *name != header::EXPECT
     };
@@ -220,7 +221,7 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// The elements of a comma-separated header, over all its lines.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .iter()

@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::headers;
 use super::replay::{AttemptBody, Replay};
+use super::upgrade::Upgrade;
 
 /// Its headers are those of the next hop over HTTP/1.1, its target is in origin-form.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Outgoing {
     pub idempotent: bool,
     /// How long a pod that has not answered may wait for more of the body; `None` for ever.
     pub stall: Option<Duration>,
+    /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A request that HTTP/2 has no form for.
@@ -29,17 +32,19 @@ pub struct Unsayable;
 impl Outgoing {
     /// The request as one attempt sends it over `version`. Without `keep_copy` the head is given away, and only
     /// [`restore`](Self::restore) brings it back.
+    ///
+    /// `scheme` is that of the hop to the pod.
     pub fn request(
         &mut self,
         version: Version,
+        scheme: Scheme,
         keep_copy: bool,
     ) -> Result<Request<AttemptBody>, Unsayable> {
         let mut request = Request::new(self.body.attempt());
         *request.method_mut() = self.method.clone();
         if version == Version::HTTP_2 {
-            *request.uri_mut() = self.absolute()?;
+            *request.uri_mut() = self.absolute(scheme)?;
             *request.headers_mut() = headers::for_http2(&self.headers);
-            self.body.keep();
             // Sent unasked: the stream's window holds it back as long as the pod likes.
             if let Some(gate) = self.body.gate() {
                 gate.open();
@@ -71,10 +76,10 @@ impl Outgoing {
     }
 
     /// The target in absolute-form, from which HTTP/2 takes `:scheme`, `:authority` and `:path` (RFC 9113 section 8.3.1).
-    fn absolute(&self) -> Result<Uri, Unsayable> {
+    fn absolute(&self, scheme: Scheme) -> Result<Uri, Unsayable> {
         let host = self.headers.get(header::HOST).ok_or(Unsayable)?;
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
+        parts.scheme = Some(scheme);
         parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| Unsayable)?);
         parts.path_and_query = self
             .uri

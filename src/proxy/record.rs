@@ -13,7 +13,7 @@ use crate::error::{Flag, Kind};
 use crate::pool::Upstream;
 use crate::stats::{Count, TargetStats};
 
-/// A request from its head to its last byte. Dropped before it is complete, its client left.
+/// A request from its head to its last byte, or a tunnel's. Dropped before it is complete, its client left.
 #[derive(Debug)]
 pub struct Record {
     stats: Arc<TargetStats>,
@@ -24,6 +24,8 @@ pub struct Record {
     status: Option<StatusCode>,
     flag: Flag,
     complete: bool,
+    /// It has become a tunnel.
+    switched: bool,
     received: u64,
     sent: u64,
     /// From the request's head to the response's.
@@ -54,6 +56,7 @@ impl Record {
             status: None,
             flag: Flag::None,
             complete: false,
+            switched: false,
             received: 0,
             sent: 0,
             until_head: None,
@@ -124,6 +127,41 @@ impl Record {
     pub fn complete(&mut self) {
         self.complete = true;
     }
+
+    /// The request ends here, with its 101, and a tunnel begins; it is logged when that ends.
+    pub fn switch(&mut self) {
+        self.count_request();
+        self.switched = true;
+        self.stats.shard(self.worker).add(Count::TunnelOpened);
+        if let Some(upstream) = &self.upstream {
+            upstream.counters().open_tunnel();
+        }
+    }
+
+    /// The tunnel ended so, after so many bytes from the client and to it.
+    pub fn tunnelled(&mut self, flag: Flag, (received, sent): (u64, u64)) {
+        self.flag = flag;
+        self.received = received;
+        self.sent = sent;
+        self.complete = true;
+    }
+
+    fn count_request(&self) {
+        let status = self.status.unwrap_or(Kind::ClientGone.row().status);
+        let shard = self.stats.shard(self.worker);
+        shard.add(Count::RequestEnded);
+        shard.finish(status, self.flag, self.started.elapsed());
+        if let Some(upstream) = &self.upstream {
+            upstream.counters().finish(status, self.flag);
+        }
+    }
+
+    fn count_tunnel(&self) {
+        self.stats.shard(self.worker).add(Count::TunnelClosed);
+        if let Some(upstream) = &self.upstream {
+            upstream.counters().close_tunnel();
+        }
+    }
 }
 
 impl Drop for Record {
@@ -132,13 +170,10 @@ impl Drop for Record {
         if !self.complete {
             self.flag = gone.flag;
         }
-        let status = self.status.unwrap_or(gone.status);
-        let took = self.started.elapsed();
-        let shard = self.stats.shard(self.worker);
-        shard.add(Count::RequestEnded);
-        shard.finish(status, self.flag, took);
-        if let Some(upstream) = &self.upstream {
-            upstream.counters().finish(status, self.flag);
+        if self.switched {
+            self.count_tunnel();
+        } else {
+            self.count_request();
         }
         if let Some(line) = &self.line {
             let pod = self
@@ -151,13 +186,13 @@ impl Drop for Record {
                 target: &line.target,
                 method: line.method.as_str(),
                 path: line.uri.path(),
-                status: status.as_u16(),
+                status: self.status.unwrap_or(gone.status).as_u16(),
                 flag: self.flag,
                 pod: pod.as_deref(),
                 attempts: self.attempts,
                 bytes_in: self.received,
                 bytes_out: self.sent,
-                took,
+                took: self.started.elapsed(),
                 head_took: self.until_head,
             });
         }

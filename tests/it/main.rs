@@ -80,4 +80,8 @@ mod targets;
 #[cfg(test)]
 mod timeouts;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod unreadable;
+#[cfg(test)]
+mod upgrades;

@@ -113,16 +113,16 @@ async fn of_a_dual_stack_service_one_family_is_used() {
 }
 
 #[tokio::test]
-async fn a_pod_that_speaks_another_protocol_is_sent_nothing_and_the_answer_says_which() {
+async fn a_pod_over_tls_is_sent_nothing_without_a_ca_and_the_answer_names_the_flag() {
     let pod = Pod::start("a").await;
-    let slices = Slices::of([Entry::from(&pod).speaking("kubernetes.io/wss")]);
+    let slices = Slices::of([Entry::from(&pod).speaking("https")]);
     let sidecar = Sidecar::watching(&slices).start().await;
     // More than the failures in a row that eject a pod: it is no failure of the pod.
     for _ in 0..6 {
         let answer = sidecar.get("/").await;
-        assert_eq!((answer.status(), answer.flag()), (502, Some("UPE")));
+        assert_eq!((answer.status(), answer.flag()), (502, Some("UF")));
         let text = answer.text();
-        assert!(text.contains("kubernetes.io/wss"), "{text}");
+        assert!(text.contains("--upstream-ca"), "{text}");
         assert!(text.contains("pod a:"), "{text}");
     }
     assert_eq!(pod.record().connections, 0);

@@ -1,5 +1,6 @@
 //! What the scenes are made of: pods, clients, the sidecar as a process, and waits that end.
 
+pub mod certificates;
 pub mod client;
 pub mod cluster;
 pub mod frames;
@@ -12,6 +13,7 @@ pub mod pod;
 pub mod resources;
 pub mod sidecar;
 pub mod slices;
+pub mod tls;
 pub mod wire;
 pub mod within;
 

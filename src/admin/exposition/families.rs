@@ -225,6 +225,22 @@ pub const FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podrobin_tunnels",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Upgraded connections (WebSocket and others) opened",
+        samples: Samples::Target(|_, target| count(target, Count::TunnelOpened)),
+    },
+    Family {
+        name: "podrobin_tunnels_open",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Upgraded connections open now",
+        samples: Samples::Target(|_, target| {
+            open(target, Count::TunnelOpened, Count::TunnelClosed)
+        }),
+    },
+    Family {
         name: "process_start_time_seconds",
         kind: Kind::Gauge,
         labels: &[],

@@ -1,7 +1,11 @@
 use clap::FromArgMatches;
+use rustls::pki_types::ServerName;
 
 use super::*;
-use crate::config::{FamilyChoice, FileSelector, LogFormat, Policy, PortRef};
+use crate::config::{
+    ClientFiles, FamilyChoice, FileSelector, LogFormat, Policy, PortRef, TlsFiles, TlsWhen,
+    UpstreamTls,
+};
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
     Surroundings {
@@ -61,7 +65,9 @@ fn every_flag_reaches_its_setting() {
         --retries 4 --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
-        --upstream-keepalive 19ms";
+        --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21 --upstream-tls on \
+        --upstream-ca ca.crt --upstream-server-name a.test --upstream-client-cert tls.crt \
+        --upstream-client-key tls.key";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -78,8 +84,23 @@ fn every_flag_reaches_its_setting() {
             upstream_keepalive: ms(19),
             response: Some(ms(5)),
             request: Some(ms(6)),
+            tunnel_idle: Some(ms(20)),
             hold: ms(7),
             drain: ms(8),
+        }
+    );
+    assert_eq!(
+        config.upstream_tls,
+        UpstreamTls {
+            when: TlsWhen::On,
+            files: Some(TlsFiles {
+                ca: "ca.crt".into(),
+                client: Some(ClientFiles {
+                    certificate: "tls.crt".into(),
+                    key: "tls.key".into(),
+                }),
+            }),
+            server_name: ServerName::try_from("a.test").ok(),
         }
     );
     assert_eq!(
@@ -89,6 +110,7 @@ fn every_flag_reaches_its_setting() {
             header_count: 10,
             connections: 11,
             requests: 12,
+            upgrades: 21,
             held: 13,
             idle_per_pod: 14,
             idle_total: 15,

@@ -128,30 +128,22 @@ fn say(name: &str) -> String {
 
 /// What `appProtocol` means here (KEP-3726, and the names others have used before it).
 ///
-/// HTTP/1.1 and HTTP/2 are spoken, in clear text. A name that is known to mean TLS is not, and clear text sent there
-/// would be a mistake. Any other name is "implementation-defined": taken as HTTP/1.1, as if it were unset.
+/// A WebSocket's handshake is one of HTTP/1.1 (RFC 6455), `h2` is HTTP/2 over TLS (RFC 9113 section 3.1). Any name that
+/// is not known is "implementation-defined": taken as HTTP/1.1, as if it were unset.
 pub(super) fn protocol(app_protocol: Option<&str>) -> AppProtocol {
-    const HTTP2: [&str; 5] = ["kubernetes.io/h2c", "h2c", "http2", "http/2", "grpc"];
-    const NOT_SPOKEN: [&str; 7] = [
-        "kubernetes.io/wss",
-        "h2",
-        "grpcs",
-        "https",
-        "wss",
-        "tls",
-        "ssl",
+    const NAMES: [(&[&str], AppProtocol); 4] = [
+        (
+            &["kubernetes.io/h2c", "h2c", "http2", "http/2", "grpc"],
+            AppProtocol::Http2,
+        ),
+        (&["https", "tls", "ssl"], AppProtocol::Tls),
+        (&["kubernetes.io/wss", "wss"], AppProtocol::TlsHttp1),
+        (&["h2", "grpcs"], AppProtocol::TlsHttp2),
     ];
     let name = app_protocol.unwrap_or_default();
-    let is_one_of = |names: &[&'static str]| {
-        names
-            .iter()
-            .copied()
-            .find(|known| name.eq_ignore_ascii_case(known))
-    };
-    if is_one_of(&HTTP2).is_some() {
-        return AppProtocol::Http2;
-    }
-    is_one_of(&NOT_SPOKEN).map_or(AppProtocol::Http1, |known| {
-        AppProtocol::Unsupported(known.to_owned())
-    })
+    let is_known = |known: &&str| name.eq_ignore_ascii_case(known);
+    NAMES
+        .iter()
+        .find(|(names, _)| names.iter().any(is_known))
+        .map_or(AppProtocol::Http1, |(_, protocol)| *protocol)
 }

@@ -23,6 +23,7 @@ pub struct Stream<B> {
     place: Place,
     /// The connection was there before the request.
     was_there: bool,
+    is_tls: bool,
 }
 
 /// A response's body. It holds no place: that is the exchange's.
@@ -50,12 +51,17 @@ impl<B> Stream<B> {
             upload: None,
             place: Place::take(&connection.health),
             was_there,
+            is_tls: connection.is_tls,
         }
     }
 
     /// Whether the connection was there before the request, and may have ended meanwhile.
     pub fn is_reused(&self) -> bool {
         self.was_there
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 }
 

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
 use http::Version;
-use hyper::server::conn::http1::Builder;
+use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
@@ -43,7 +44,7 @@ impl Connection {
         }
     }
 
-    async fn converse(&self, client: &std::rc::Rc<Client>, read: Vec<u8>, mut drain: Signal) {
+    async fn converse(&self, client: &Rc<Client>, read: Vec<u8>, mut drain: Signal) {
         let Self {
             stream,
             proxy,
@@ -64,18 +65,20 @@ impl Connection {
             async move { Ok::<_, Infallible>(proxy.handle(request, client).await) }
         });
         let io = TokioIo::new(ClientIo::http1(stream.clone(), client.clone(), read));
-        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut connection = builder.serve_connection(io, service);
         let mut watch = Watch::new(client.clone());
         let ending = tokio::select! {
             biased;
-            ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            ended = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
                 Poll::Ready(ended) => Poll::Ready(Ok(ended)),
                 Poll::Pending => watch.poll(cx).map(Err),
             }) => ended.map_err(Ending::Expired),
             () = drain.draining() => Err(Ending::Drained),
         };
+        let mut is_over = false;
         match ending {
-            Ok(Ok(())) | Err(Ending::Expired(Expired::Quiet)) => {}
+            Ok(Ok(())) => is_over = true,
+            Err(Ending::Expired(Expired::Quiet)) => {}
             Ok(Err(error)) if error.is_parse() => {
                 let (kind, reason) = if error.is_parse_too_large() {
                     (Kind::HeaderTooLarge, "the request's head is too large")
@@ -83,9 +86,8 @@ impl Connection {
                     (Kind::BadRequest, "the request is malformed")
                 };
                 proxy.count_refused(kind);
-                // Who names no version speaks something else, and would not understand.
-                let is_http = kind != Kind::BadRequest || names_version(&client.raw_head());
-                if !client.has_begun() && is_http {
+                // Who speaks something else would not understand.
+                if !client.has_begun() && !is_alien(&client.raw_head()) {
                     stream.write_now(answer::raw(kind, reason).as_bytes());
                 }
                 client.set_closing();
@@ -102,47 +104,75 @@ impl Connection {
             Err(Ending::Expired(Expired::Request | Expired::Stalled)) => client.set_cut(),
             Err(Ending::Drained) => {
                 client.set_draining();
-                let rest = last_request(stream, client, &mut watch, connection.as_mut());
-                if rest.await == Rest::Unfinished {
-                    connection.as_mut().graceful_shutdown();
-                    // Its outcome is the requests', and they have told.
-                    let _ = connection.await;
-                }
+                let rest = last_request(stream, client, &mut watch, &mut connection);
+                is_over = match rest.await {
+                    Rest::Over => true,
+                    Rest::Broken => false,
+                    Rest::Unfinished => {
+                        Pin::new(&mut connection).graceful_shutdown();
+                        // How it ends otherwise, the requests have told.
+                        (&mut connection).await.is_ok()
+                    }
+                };
             }
+        }
+        if !is_over {
+            return;
+        }
+        if let Some(tunnel) = client.take_tunnel() {
+            let Parts { io, read_buf, .. } = connection.into_parts();
+            // Boxed, as it would be part of every connection's memory.
+            Box::pin(tunnel.run(io.into_inner(), read_buf, stream, drain)).await;
         }
     }
 }
 
-/// Whether the first line of what came ends as a request's does, with the version (RFC 9112 section 3).
-fn names_version(head: &[u8]) -> bool {
-    let line = head.trim_ascii_start().split(|byte| *byte == b'\n').next();
-    let last = line.and_then(|line| line.rsplit(|byte| *byte == b' ').next());
-    last.is_some_and(|last| last.starts_with(b"HTTP/"))
+/// Whether the first line is no request line of any HTTP: three words, of which the second has no form of a target
+/// (RFC 9112 section 3.2) and the third is no version. To HTTP/2 that is an invalid preface (RFC 9113 section 3.4).
+fn is_alien(head: &[u8]) -> bool {
+    let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+    let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
+    let http = b"HTTP";
+    let compared = version.len().min(http.len());
+    !method.is_empty()
+        && !target.is_empty()
+        && !target.iter().any(|byte| matches!(byte, b'/' | b'*' | b':'))
+        && !version[..compared].eq_ignore_ascii_case(&http[..compared])
 }
 
-/// Whether a connection that is draining has ended by itself.
+/// What has become of a connection that is draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
-    Ended,
+    /// It has come to its end.
+    Over,
+    /// It broke off, or took too long.
+    Broken,
     Unfinished,
 }
 
-/// While draining: waits until a request is in hand whose response can say that it is the last, or until none has come
-/// for a while. A request that has begun to arrive is waited for: a shutdown before its head is complete would lose it.
+/// While draining: waits until a response has said that it is the last, or until no request has come for a while. A
+/// request that has begun to arrive is waited for: a shutdown before its head is complete would lose it.
 async fn last_request(
     stream: &SharedStream,
     client: &Client,
     watch: &mut Watch,
-    mut connection: Pin<&mut impl Future>,
+    mut connection: impl Future<Output = hyper::Result<()>> + Unpin,
 ) -> Rest {
     let begun = Instant::now();
     let mut patience = pin!(tokio::time::sleep_until(begun + DRAIN_LINGER));
     poll_fn(|cx| {
-        if connection.as_mut().poll(cx).is_ready() || watch.poll(cx).is_ready() {
-            return Poll::Ready(Rest::Ended);
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(match ended {
+                Ok(()) => Rest::Over,
+                Err(_) => Rest::Broken,
+            });
         }
-        if client.is_unanswered() {
-            return Poll::Ready(Rest::Unfinished);
+        if watch.poll(cx).is_ready() {
+            return Poll::Ready(Rest::Broken);
         }
         let Some(quiet_since) = client.quiet_since() else {
             return Poll::Pending;
@@ -158,4 +188,36 @@ async fn last_request(
         Poll::Pending
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_alien;
+
+    #[test]
+    fn another_protocol_is_known_by_its_first_line_only_where_that_cannot_be_http() {
+        let alien = ["INVALID CONNECTION PREFACE\r\n", "INVITE bob SIP/2.0"];
+        for line in alien {
+            assert!(is_alien(line.as_bytes()), "{line}");
+        }
+        let in_doubt = [
+            "",
+            "hello\r\n",
+            "hello there\r\n",
+            "hello  there",
+            " GET / HTTP/1.1",
+            "GET / HTTP/1.1\r\n",
+            "GET cart HTTP/1.1\r\n",
+            "GET cart ",
+            "GET cart HT",
+            "GET cart http/1.1",
+            "GET /a b HTTP/1.1",
+            "CONNECT shop:80 HTTP/1.1",
+            "OPTIONS * RTSP/1.0",
+            "GET / \r\nHost: a b c d",
+        ];
+        for line in in_doubt {
+            assert!(!is_alien(line.as_bytes()), "{line}");
+        }
+    }
 }

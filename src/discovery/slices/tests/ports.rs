@@ -130,9 +130,7 @@ fn a_port_of_another_protocol_is_not_there() {
 fn what_is_spoken_comes_from_app_protocol() {
     let spoken = |app_protocol: Value| {
         let ports = json!([{"port": 80, "appProtocol": app_protocol}]);
-        fold_all([slice_with(ports, "10.0.0.1")]).endpoints[0]
-            .protocol
-            .clone()
+        fold_all([slice_with(ports, "10.0.0.1")]).endpoints[0].protocol
     };
     for name in ["", "http", "HTTP", "kubernetes.io/ws", "example.com/mine"] {
         assert_eq!(spoken(json!(name)), AppProtocol::Http1, "{name}");
@@ -142,9 +140,16 @@ fn what_is_spoken_comes_from_app_protocol() {
         assert_eq!(spoken(json!(name)), AppProtocol::Http2, "{name}");
         assert_eq!(spoken(json!(name.to_uppercase())), AppProtocol::Http2);
     }
-    for name in ["https", "kubernetes.io/wss", "grpcs"] {
-        let expected = AppProtocol::Unsupported(name.to_owned());
-        assert_eq!(spoken(json!(name)), expected);
-        assert_eq!(spoken(json!(name.to_uppercase())), expected);
+    for (name, expected) in [
+        ("https", AppProtocol::Tls),
+        ("tls", AppProtocol::Tls),
+        ("ssl", AppProtocol::Tls),
+        ("kubernetes.io/wss", AppProtocol::TlsHttp1),
+        ("wss", AppProtocol::TlsHttp1),
+        ("grpcs", AppProtocol::TlsHttp2),
+        ("h2", AppProtocol::TlsHttp2),
+    ] {
+        assert_eq!(spoken(json!(name)), expected, "{name}");
+        assert_eq!(spoken(json!(name.to_uppercase())), expected, "{name}");
     }
 }
