@@ -24,6 +24,8 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=subprocess.STDOUT,
+            # What is set for podrobin outside is not for the one under test.
+            env={name: value for name, value in os.environ.items() if not name.startswith("PODROBIN_")},
         )
 
     def __enter__(self):

@@ -23,7 +23,8 @@ done
 stamp=$(cat "$here"/requirements.txt "$here"/tools/h2spec/go.mod "$here"/tools/h2spec/go.sum "$here"/grpc_testing.proto \
     "$here"/run.sh | cksum | tr ' ' '-')
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/podrobin/conformance-$stamp
-if [ ! -e "$cache/complete" ]; then
+# A Python that is gone has taken its venv along.
+if [ ! -e "$cache/complete" ] || ! "$cache/venv/bin/python" -c pass 2>/dev/null; then
     echo "preparing the conformance suites in $cache" >&2
     rm -rf "$cache"
     python3 -m venv "$cache/venv"

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -108,13 +109,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        // Dropped in the middle, it resets.
-        stream.set_zero_linger().unwrap();
         tokio::spawn(serve(stream, shared.clone()));
     }
 }
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let stream = stream.into_std().unwrap();
+    let handle = stream.try_clone().unwrap();
+    let stream = TcpStream::from_std(stream).unwrap();
     let broken = Arc::new(Notify::new());
     let crashed = shared.crashed.notified();
     if shared.crash.load(Relaxed) {
@@ -124,8 +126,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         biased;
         () = crashed => {}
         () = broken.notified() => {}
-        () = converse(stream, &shared, &broken) => {}
+        () = converse(stream, &shared, &broken) => return,
     }
+    // A close that is a reset.
+    let reset = socket2::SockRef::from(&handle).set_linger(Some(Duration::ZERO));
+    reset.unwrap();
 }
 
 async fn converse(stream: TcpStream, shared: &Arc<Shared>, broken: &Arc<Notify>) {
@@ -223,7 +228,11 @@ async fn echo(upgrade: hyper::upgrade::OnUpgrade, shared: Arc<Shared>) {
     }
     tokio::select! {
         () = crashed => {}
-        // It may be cut off; its client says so.
-        _ = tokio::io::copy(&mut read, &mut write) => {}
+        copied = tokio::io::copy(&mut read, &mut write) => {
+            // It may have been cut off; its client says so.
+            if copied.is_ok() {
+                let _ = write.shutdown().await;
+            }
+        }
     }
 }

@@ -13,8 +13,8 @@ CONNECTIONS = 400
 SECONDS = 8
 HEADER_TIMEOUT = 2
 
-# How long others may wait, on a machine that is busy with all of this.
-PATIENCE = 1.0
+# How long others may wait on a machine that is busy with all of this. Whoever is held up waits for the attack's end.
+PATIENCE = SECONDS / 2
 
 # Connections to the pod that are kept for the next request.
 SPARE_FILES = 8
