@@ -5,9 +5,9 @@
 //! 1. A pod took it and hung. Whether such a pod is at work cannot be seen, so it is answered 504 in time and not sent
 //!    again. The pod itself has noted that it had the request.
 //! 2. A pod broke its connections while the request was under way, and the request was not to be sent twice: its method
-//!    is not idempotent, or its body is too long to be kept. The pod may have taken it, so that the answer says that
-//!    the connection was reset; a pod that could not be reached at all (flag UF) or a list without pods (UH) is no
-//!    excuse, whatever the method.
+//!    is not idempotent, its body is too long to be kept, or it asks for an upgrade. The pod may have taken it, so the
+//!    answer says that the connection was reset; a pod that could not be reached at all (flag UF) or a list without pods
+//!    (UH) is no excuse, whatever the method.
 //! 3. A pod broke its connections after its answer had begun: what has been sent to a client cannot be taken back.
 //!
 //! A pod breaks connections where it crashes, resets one, or ends while one is still in use; all of these are noted.
