@@ -192,7 +192,8 @@ where
         match manner.spoken {
             Some(Spoken::Http1) => self.http1(manner.over_tls, careful).await,
             Some(Spoken::Http2) => {
-                let place = self.http2.place(|| self.connect_http2(manner.over_tls));
+                let connect = || self.connect_http2(manner.over_tls);
+                let place = self.http2.place(settings.connect_timeout, connect);
                 place
                     .await?
                     .map(Carrier::Http2)
@@ -213,7 +214,9 @@ where
     /// one: it may be one to share.
     async fn as_chosen(self: &Rc<Self>, careful: bool) -> Result<Carrier<B>, ConnectError> {
         if self.chosen.get() != Some(Spoken::Http1) {
-            if let Some(place) = self.http2.place(|| self.connect_either()).await? {
+            let within = self.shared.settings.connect_timeout;
+            let place = self.http2.place(within, || self.connect_either()).await?;
+            if let Some(place) = place {
                 return Ok(Carrier::Http2(place));
             }
             if let Some(fresh) = self.laid_by.take() {

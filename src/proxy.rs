@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc, watch};
@@ -261,6 +261,7 @@ impl Proxy {
         let has_body = !request.body().is_end_stream();
         let version = request.version();
         let is_call = grpc::is_call(version, request.headers());
+        let is_head = request.method() == Method::HEAD;
         let permit = self.requests.enter();
         let answered = if permit.is_some() {
             self.exchange(request, &client, &mut record).await
@@ -275,6 +276,9 @@ impl Proxy {
                 return failure.into_grpc(list_age);
             }
             let mut response = failure.into_response(list_age);
+            if is_head {
+                response.body_mut().leave_out();
+            }
             if has_body {
                 close_after(&mut response);
             }
@@ -322,15 +326,15 @@ impl Proxy {
     ) -> Result<Response<ResponseBody>, Failure> {
         let (mut head, body) = request.into_parts();
         let timeout = self.timeout(&head);
-        // The parser of HTTP/1.1 counts by itself.
-        if head.headers.len() > self.settings.limits.header_count {
-            let reason = "the request has too many header fields";
-            return Err(Failure::new(Kind::HeaderTooLarge, reason));
-        }
         request::check(&mut head, &client.raw_head(), &self.default_host)
             .map_err(|refusal| Failure::new(refusal.kind, refusal.reason))?;
         if head.version == Version::HTTP_2 {
             headers::from_http2(&mut head.headers, body.is_end_stream());
+        }
+        // The parser of HTTP/1.1 counts by itself.
+        if head.headers.len() > self.settings.limits.header_count {
+            let reason = "the request has too many header fields";
+            return Err(Failure::new(Kind::HeaderTooLarge, reason));
         }
         let upgrade = self.upgrade(&head, body.is_end_stream())?;
         self.budget.borrow_mut().deposit(Instant::now());
@@ -352,7 +356,7 @@ impl Proxy {
             method: head.method,
             uri: head.uri,
             headers: head.headers,
-            body: Replay::new(body, keep, expects_continue),
+            body: Replay::new(body, client.version(), keep, expects_continue),
             idempotent,
             stall,
             upgrade,
@@ -361,7 +365,7 @@ impl Proxy {
             return self.forward(outgoing, client, record).await;
         };
         let deadline = Instant::now() + limit;
-        // From the response's head on, the connection sees to it over HTTP/1.1, and over HTTP/2 the body itself.
+        // From the response's head on, the connection sees to it.
         if client.version() != Version::HTTP_2 {
             client.set_deadline(deadline);
         }
@@ -374,7 +378,7 @@ impl Proxy {
             ))
         })?;
         if client.version() == Version::HTTP_2 {
-            response.body_mut().end_at(deadline);
+            response.body_mut().must_end(deadline);
         }
         Ok(response)
     }

@@ -15,7 +15,7 @@ use crate::net::SharedStream;
 ///
 /// A pod may refuse an upload by its head: it answers and closes, with the body unread, and the kernel resets what is
 /// written from then on. hyper would take that for the end, with the answer unread. Here such a write does not fail
-/// but waits, and the read side decides: it brings the answer, or the end.
+/// but waits (over HTTP/2: is forgotten), and the read side decides: it brings the answer, or the end.
 ///
 /// hyper reads on for as long as interim responses (1xx) come, or zeros and white space of a chunk's size, and forgets
 /// them. Here they have a bound.
@@ -24,6 +24,8 @@ pub struct PodIo {
     stream: SharedStream,
     /// How the first write that could not be made failed.
     deaf: Option<io::ErrorKind>,
+    /// What is written from then on is thrown away, as if it had been sent.
+    discards: bool,
     allowance: Option<Rc<Allowance>>,
 }
 
@@ -68,6 +70,7 @@ impl PodIo {
         Self {
             stream,
             deaf: None,
+            discards: false,
             allowance: None,
         }
     }
@@ -78,25 +81,33 @@ impl PodIo {
         self.allowance = allowance;
     }
 
+    /// For HTTP/2, which reads no further while it has something to write.
+    pub fn discard_when_deaf(&mut self) {
+        self.discards = true;
+    }
+
     /// The socket itself.
     pub fn stream(&self) -> SharedStream {
         self.stream.clone()
     }
 
+    /// Writes up to `length` bytes.
     fn write(
         &mut self,
+        length: usize,
         write: impl FnOnce(Pin<&mut SharedStream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.deaf.is_some() {
-            return Poll::Pending;
-        }
-        match write(Pin::new(&mut self.stream)) {
-            Poll::Ready(Err(error)) if is_of_reader(&error) => {
-                self.deaf = Some(error.kind());
-                // The reader of this socket is woken by the same reset.
-                Poll::Pending
+        if self.deaf.is_none() {
+            match write(Pin::new(&mut self.stream)) {
+                Poll::Ready(Err(error)) if is_of_reader(&error) => self.deaf = Some(error.kind()),
+                written => return written,
             }
-            written => written,
+        }
+        if self.discards {
+            Poll::Ready(Ok(length))
+        } else {
+            // The reader of this socket is woken by the same reset.
+            Poll::Pending
         }
     }
 }
@@ -137,7 +148,7 @@ impl AsyncWrite for PodIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write(|stream| stream.poll_write(cx, buf))
+        self.write(buf.len(), |stream| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -145,7 +156,8 @@ impl AsyncWrite for PodIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(|stream| stream.poll_write_vectored(cx, bufs))
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.write(length, |stream| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

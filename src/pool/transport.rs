@@ -70,6 +70,14 @@ impl Transport {
         }
     }
 
+    /// See [`PodIo::discard_when_deaf`].
+    pub fn discard_when_deaf(&mut self) {
+        match self {
+            Self::Plain(io) => io.discard_when_deaf(),
+            Self::Tls(secured) => secured.stream.get_mut().0.discard_when_deaf(),
+        }
+    }
+
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }

@@ -48,9 +48,11 @@ impl Failure {
     pub fn into_response(self, list_age: Option<&str>) -> Response<ResponseBody> {
         let Row { status, flag, .. } = self.kind.row();
         let text = self.sentence(list_age) + "\n";
+        let length = HeaderValue::from(text.len());
         let mut response = Response::new(ResponseBody::text(text));
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, length);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),

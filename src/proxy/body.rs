@@ -1,14 +1,11 @@
 //! The body of a response: a pod's, streamed as it comes, or a sentence of ours.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use h2::Reason;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
 
 use super::attempt::Attempt;
 use super::client::Taking;
@@ -25,7 +22,7 @@ use crate::pool::{BodyError, Carrier, Detached, Incoming};
 pub struct ResponseBody {
     content: Content,
     /// When it must be over.
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Instant>,
     company: Option<Company>,
 }
 
@@ -92,9 +89,21 @@ impl ResponseBody {
         }
     }
 
-    /// Cuts it short if it is not over by then.
-    pub fn end_at(&mut self, deadline: Instant) {
-        self.deadline = Some(Box::pin(tokio::time::sleep_until(deadline.into())));
+    /// It is to be over by then, or else dropped.
+    pub fn must_end(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// When it must be over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Leaves a text of ours out, as the answer to HEAD has it.
+    pub fn leave_out(&mut self) {
+        if let Content::Text(text) = &mut self.content {
+            *text = None;
+        }
     }
 
     pub fn accompany(&mut self, company: Company) {
@@ -157,16 +166,6 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let overdue = this
-            .deadline
-            .as_mut()
-            .map(|deadline| deadline.as_mut().poll(cx));
-        if overdue.is_some_and(|overdue| overdue.is_ready()) {
-            if let Some(company) = &mut this.company {
-                company.record.cut(Kind::RequestTimeout);
-            }
-            return Poll::Ready(Some(Err(BodyError::Http2(Reason::CANCEL.into()))));
-        }
         let frame = match &mut this.content {
             Content::Text(text) => {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
@@ -192,6 +191,8 @@ impl Body for ResponseBody {
                 taking.client().set_cut();
             }
             match &frame {
+                // Behind trailers there is nothing, and nobody asks for it.
+                Some(Ok(frame)) if frame.is_trailers() => record.complete(),
                 Some(Ok(frame)) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
                 Some(Err(_)) => record.cut(Kind::Reset),
                 None => record.complete(),
@@ -225,6 +226,9 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         let ended = self.is_end_stream();
+        let is_late = self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now());
         if let Some(Company { record, taking, .. }) = &mut self.company {
             let client = taking.client();
             if let Content::Upstream(upstreamed) = &self.content {
@@ -232,7 +236,7 @@ impl Drop for ResponseBody {
             }
             if ended {
                 record.complete();
-            } else if client.is_overdue() {
+            } else if client.is_overdue() || is_late {
                 record.cut(Kind::RequestTimeout);
             }
             client.end();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::task::AtomicWaker;
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -38,11 +38,15 @@ pub struct Replay {
 #[derive(Debug)]
 struct Source {
     incoming: Incoming,
+    /// What the client speaks.
+    version: Version,
     kept: BytesMut,
     keep: Keep,
     trailers: Option<HeaderMap>,
     /// The last frame has been read.
     finished: bool,
+    /// Somebody waits for it beyond the end of the request.
+    seen_out: bool,
     /// When the last frame was taken.
     taken: Option<Instant>,
     /// Since when the next frame has been asked for without the client having sent it.
@@ -90,7 +94,7 @@ pub struct ContinueGate {
 
 impl Replay {
     /// `expects_continue`: the body is not asked for until the pod asks.
-    pub fn new(incoming: Incoming, keep: Keep, expects_continue: bool) -> Self {
+    pub fn new(incoming: Incoming, version: Version, keep: Keep, expects_continue: bool) -> Self {
         if incoming.is_end_stream() {
             return Self {
                 source: None,
@@ -100,10 +104,12 @@ impl Replay {
         Self {
             source: Some(Rc::new(RefCell::new(Source {
                 incoming,
+                version,
                 kept: BytesMut::new(),
                 keep,
                 trailers: None,
                 finished: false,
+                seen_out: false,
                 taken: None,
                 awaited: None,
                 state: State::Whole,
@@ -196,7 +202,7 @@ impl Replay {
         let Some(source) = self.source.clone() else {
             return;
         };
-        if !source.borrow().is_all_but_ended() {
+        if !source.borrow_mut().may_be_seen_out() {
             return;
         }
         tokio::task::spawn_local(async move {
@@ -245,6 +251,12 @@ impl Source {
             self.awaited.get_or_insert_with(Instant::now);
             return Poll::Pending;
         };
+        if frame.is_none() && self.version == Version::HTTP_2 && !self.incoming.is_end_stream() {
+            // A stream that its client reset with "no error", as some do who give up, looks like its end to hyper. The
+            // pod must not take it for one; the request is dropped for its reset in this very turn.
+            self.state = State::Broken;
+            return Poll::Pending;
+        }
         self.awaited = None;
         self.taken = Some(Instant::now());
         match &mut frame {
@@ -268,10 +280,11 @@ impl Source {
         self.finished || self.incoming.is_end_stream()
     }
 
-    /// Whether all bytes that were announced have come, and not the end.
-    fn is_all_but_ended(&self) -> bool {
+    /// Whether all bytes that were announced have come, and not the end. Says so once.
+    fn may_be_seen_out(&mut self) -> bool {
         let whole = self.incoming.size_hint().exact() == Some(0);
-        whole && !self.is_finished() && self.state != State::Broken
+        let may = whole && !self.is_finished() && self.state != State::Broken;
+        may && !std::mem::replace(&mut self.seen_out, true)
     }
 
     fn keep(&mut self, data: &Bytes) {

@@ -4,6 +4,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Version, request};
 
+use super::headers;
 use crate::error::Kind;
 
 /// A request that is refused: the row of the error table and a sentence for its sender.
@@ -126,7 +127,11 @@ fn check_target(head: &mut request::Parts) -> Result<(), Refusal> {
 fn check_framing(headers: &mut HeaderMap, raw_head: &[u8]) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
-        return Ok(());
+        // Over HTTP/2 it may be there twice; the parser of HTTP/1.1 has seen to it.
+        return match headers::settle_length(headers) {
+            true => Ok(()),
+            false => refuse(Kind::BadRequest, "the request's Content-Length is none"),
+        };
     };
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return refuse(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -23,8 +24,13 @@ pub struct Stream<B> {
     place: Place,
     /// The connection was there before the request.
     was_there: bool,
+    /// Interim responses (1xx) so far.
+    interim: u32,
     is_tls: bool,
 }
+
+/// Interim responses that may come before a response. They are not passed on, and a pod could send them for ever.
+const MOST_INTERIM: u32 = 100;
 
 /// A response's body. It holds no place: that is the exchange's.
 pub struct Received {
@@ -51,6 +57,7 @@ impl<B> Stream<B> {
             upload: None,
             place: Place::take(&connection.health),
             was_there,
+            interim: 0,
             is_tls: connection.is_tls,
         }
     }
@@ -110,6 +117,12 @@ where
         if let Poll::Ready(Err(Broken)) = self.poll_upload(cx) {
             return Poll::Ready(Err(SendError::new(Cause::Ended)));
         }
+        while let Poll::Ready(Some(Ok(_))) = response.poll_informational(cx) {
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                return Poll::Ready(Err(SendError::new(Cause::HeadTooLarge)));
+            }
+        }
         Pin::new(response)
             .poll(cx)
             .map_err(|error| self.error(&error))
@@ -138,20 +151,36 @@ where
 
     fn error(&self, error: &h2::Error) -> SendError<B> {
         let unprocessed = is_unprocessed(error);
-        let cause = if self.place.0.ended.get() == Some(Ended::Silent) {
-            Cause::Silent
-        } else if unprocessed {
+        let cause = if unprocessed {
             Cause::Refused
         } else if error.is_reset() && error.is_remote() {
             Cause::Reset
-        } else if error.is_library() {
-            Cause::Protocol
         } else {
-            Cause::Ended
+            self.end_of_connection(error)
         };
         SendError {
             unprocessed,
             ..SendError::new(cause)
+        }
+    }
+}
+
+impl<B> Stream<B> {
+    /// What the end of the whole connection means for this stream. It is held against the pod once.
+    fn end_of_connection(&self, error: &h2::Error) -> Cause {
+        let health = &self.place.0;
+        let io = error.get_io().map(std::io::Error::kind);
+        if error.is_reset() {
+            // Of this stream alone, by us: the pod broke a rule there.
+            Cause::Protocol
+        } else if health.told.replace(true) {
+            Cause::Stale
+        } else if health.ended.get() == Some(Ended::Silent) || io == Some(ErrorKind::TimedOut) {
+            Cause::Silent
+        } else if error.is_library() {
+            Cause::Protocol
+        } else {
+            Cause::Ended
         }
     }
 }
@@ -230,7 +259,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.data_ended {
             if let Some(data) = ready!(self.stream.poll_data(cx)) {
-                let data = data?;
+                let data = data.map_err(cut_short)?;
                 self.health.heard.set(true);
                 // It has left our hands when it is asked for: the pod may send as much again.
                 self.stream.flow_control().release_capacity(data.len())?;
@@ -238,13 +267,22 @@ impl Body for Received {
             }
             self.data_ended = true;
         }
-        let trailers = ready!(self.stream.poll_trailers(cx))?;
+        let trailers = ready!(self.stream.poll_trailers(cx)).map_err(cut_short)?;
         self.health.heard.set(true);
         Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
+    }
+}
+
+/// A reset that says that nothing is wrong, in the middle of a response: whoever reads it on must not take it for the
+/// end.
+fn cut_short(error: h2::Error) -> h2::Error {
+    match error.reason() {
+        Some(Reason::NO_ERROR) => Reason::INTERNAL_ERROR.into(),
+        _ => error,
     }
 }
 

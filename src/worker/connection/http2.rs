@@ -1,15 +1,19 @@
 //! A client that speaks HTTP/2: many requests at once, each balanced on its own.
 
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
+use std::time::Instant;
 
 use http::Version;
 use hyper::rt::Executor;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
 
 use super::patience::Watch;
 use super::{Connection, LINGER};
@@ -27,18 +31,56 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// Bytes of a response that may wait here for the client.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Streams that a client may reset before they were looked at, and streams that it may make us reset, before the
-/// connection ends: a client that goes on so is an attack (CVE-2023-44487).
+/// Streams that a client may have reset and that were not looked at yet, and streams that it may make us reset over its
+/// connection's life, before that ends: a client that goes on so is an attack (CVE-2023-44487).
 const EARLY_RESETS: usize = 50;
-const FORCED_RESETS: usize = 200;
+const FORCED_RESETS: usize = 1024;
 
-/// Runs a stream's work on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct OnThisThread;
+/// Runs streams on the worker's own thread, each until it is over or must be. hyper asks for that right after it has
+/// asked the service for a stream's answer, which is how the two find each other.
+#[derive(Clone, Debug, Default)]
+struct Streams {
+    next: Rc<RefCell<Option<Rc<Limit>>>>,
+}
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
+/// When a stream must be over. From outside of its body: while the client takes nothing, nobody looks at that.
+#[derive(Debug, Default)]
+struct Limit {
+    deadline: Cell<Option<Instant>>,
+    set: Notify,
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, work: F) {
-        tokio::task::spawn_local(work);
+        let limit = self.next.take();
+        tokio::task::spawn_local(async move {
+            let over = async {
+                match limit {
+                    Some(limit) => limit.over().await,
+                    None => pending().await,
+                }
+            };
+            // What is dropped is reset (CANCEL).
+            tokio::select! {
+                biased;
+                () = work => {}
+                () = over => {}
+            }
+        });
+    }
+}
+
+impl Limit {
+    fn set(&self, deadline: Instant) {
+        self.deadline.set(Some(deadline));
+        self.set.notify_one();
+    }
+
+    async fn over(&self) {
+        self.set.notified().await;
+        if let Some(deadline) = self.deadline.get() {
+            tokio::time::sleep_until(deadline.into()).await;
+        }
     }
 }
 
@@ -46,7 +88,8 @@ impl Connection {
     /// Serves streams; `read` is the preface.
     pub(super) async fn http2(self, read: Vec<u8>, mut drain: Signal) {
         let client = self.client(Version::HTTP_2);
-        let mut builder = Builder::new(OnThisThread);
+        let streams = Streams::default();
+        let mut builder = Builder::new(streams.clone());
         builder
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -57,7 +100,15 @@ impl Connection {
             .max_local_error_reset_streams(FORCED_RESETS);
         let service = service_fn(|request| {
             let (proxy, client) = (self.proxy.clone(), client.clone());
-            async move { Ok::<_, Infallible>(proxy.handle(request, client).await) }
+            let limit = Rc::new(Limit::default());
+            streams.next.replace(Some(limit.clone()));
+            async move {
+                let response = proxy.handle(request, client).await;
+                if let Some(deadline) = response.body().deadline() {
+                    limit.set(deadline);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let io = TokioIo::new(ClientIo::http2(self.stream.clone(), read));
         let mut connection = pin!(builder.serve_connection(io, service));

@@ -1,6 +1,7 @@
 //! What a request and its response look like on the other side, whichever version that speaks.
 
 use bytes::Bytes;
+use h2::Reason;
 use http::HeaderMap;
 
 use crate::support::client::post;
@@ -171,4 +172,68 @@ async fn trailers_pass_both_ways_between_all_versions() {
             assert_eq!(seen.body, b"abc");
         }
     }
+}
+
+/// Some clients reset a stream with "no error" when they give up in the middle of a body.
+#[tokio::test]
+async fn an_upload_that_is_given_up_is_never_whole_for_the_pod() {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL] {
+        let pod = Pod::start("a").await;
+        let sidecar = Sidecar::over([&pod]).start().await;
+        let client = sidecar.http2().await;
+        let mut call = client.open(http2::post("/"), false).await.unwrap();
+        call.upload
+            .send_data(Bytes::from_static(b"half"), false)
+            .unwrap();
+        pod.until("the head", |record| record.heads.len() == 1)
+            .await;
+        call.upload.send_reset(reason);
+        pod.until("the end of its connection", |record| record.open == 0)
+            .await;
+        assert_eq!(pod.record().requests.len(), 0, "{reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_ours_has_no_body_for_head() {
+    let pod = Pod::refusing("a");
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let head = http2::request("HEAD", "/");
+    let call = sidecar.http2().await.open(head, true).await.unwrap();
+    let answer = call.answer().await.unwrap();
+    assert_eq!((answer.status, answer.flag()), (502, Some("UF")));
+    assert!(answer.body.is_empty());
+    let length: usize = answer.field("content-length").unwrap().parse().unwrap();
+    assert!(length > 0);
+}
+
+#[tokio::test]
+async fn a_response_with_trailers_is_counted_as_whole() {
+    let pod = Pod::scripted("a", manners::say(TRAILING)).await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    sidecar.get("/").await;
+    sidecar.http2().await.get("/").await;
+    for (flag, count) in [("flag=\"-\"", 2.0), ("flag=\"DC\"", 0.0)] {
+        let counted = sidecar.metric("podrobin_requests_total", &[flag]).await;
+        assert_eq!(counted, count, "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn what_http2_may_say_in_pieces_reaches_a_pod_in_one() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let mut request = http2::post("/");
+    let headers = request.headers_mut();
+    headers.append("content-length", "3".parse().unwrap());
+    headers.append("content-length", "3".parse().unwrap());
+    // More than a request may have of fields.
+    for number in 0..150 {
+        headers.append("cookie", format!("c{number}=1").parse().unwrap());
+    }
+    assert_eq!(sidecar.http2().await.send(request, b"abc").await.pod(), "a");
+    let seen = pod.only_request();
+    assert_eq!(seen.head.all("content-length"), ["3"]);
+    assert_eq!(seen.head.all("cookie").len(), 1);
+    assert_eq!(seen.head.field("cookie").unwrap().split("; ").count(), 150);
 }

@@ -204,3 +204,37 @@ async fn beside_a_good_one(name: &'static str, trick: Trick, flood: Flood) {
     let grown = sidecar.resident().saturating_sub(before);
     assert!(grown < 16 << 20, "{name}: {grown} bytes more");
 }
+
+/// Without any timeout set.
+#[tokio::test]
+async fn a_pod_that_never_comes_to_its_answer_is_given_up() {
+    let endless: Flood = |stream| Some(Frame::response(stream, 0, &[(":status", "103")]));
+    let pod = Pod::scripted("a", move |session| play(session, |_| Vec::new(), endless)).await;
+    let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
+    let answer = sidecar.http2().await.get("/").await;
+    assert_eq!((answer.status, answer.flag()), (502, Some("UPE")));
+}
+
+/// "No error" in the middle of a response is an error all the same.
+#[tokio::test]
+async fn a_response_that_is_broken_off_is_never_taken_for_whole() {
+    let pod = Pod::scripted("a", |session| {
+        let half: Trick = |stream| {
+            vec![
+                Frame::response(stream, 0, &OK),
+                Frame::new(DATA, 0, stream, *b"half"),
+                Frame::reset(stream, 0),
+            ]
+        };
+        play(session, half, nothing)
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
+    let error = sidecar.http2().await.try_get("/").await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+    // The pod plays its trick once a connection, and another sidecar has one of its own.
+    let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
+    let mut client = sidecar.client().await;
+    client.send(crate::support::client::get("/")).await;
+    assert!(client.try_response().await.is_err());
+}

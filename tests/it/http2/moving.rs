@@ -175,3 +175,24 @@ async fn a_pod_that_does_not_speak_http2_is_named_and_gets_no_request() {
     let text = answer.text();
     assert!(text.contains("does not speak HTTP/2"), "{text}");
 }
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_one_failure_however_many_streams_it_takes_along() {
+    let (bad, _good, sidecar) = beside(|mut session: Session| async move {
+        session.wire.begin_as_server(&[]).await?;
+        for _ in 0..6 {
+            session.wire.frame_of(frames::HEADERS).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let client = sidecar.http2().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let client = client.clone();
+        calls.spawn(async move { client.get("/").await.pod().to_owned() });
+    }
+    assert_eq!(calls.join_all().await, ["good"; 12]);
+    assert_eq!(bad.record().connections, 1);
+    assert_eq!(sidecar.state_of(&bad).await["state"], "ready");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -11,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::support::frames::{self, Frame};
 use crate::support::http2::{self, Exchange, H2Client};
 use crate::support::pod::Session;
-use crate::support::{Pod, Sidecar};
+use crate::support::{Pod, Sidecar, eventually, soon};
 
 async fn three(over_http2: bool) -> Vec<Pod> {
     let mut pods = Vec::new();
@@ -213,4 +214,125 @@ async fn a_stream_a_pod_resets_midway_is_reset_for_its_client_with_the_same_reas
     let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
     let error = sidecar.http2().await.try_get("/").await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
+}
+
+/// Answers that cross with the resets of those who asked for them, more than a thousand on one connection.
+#[tokio::test]
+async fn requests_that_are_cancelled_by_the_thousand_harm_no_other() {
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        session.wire.begin_as_server(&[]).await?;
+        loop {
+            let reset = session.wire.frame_of(frames::RST_STREAM).await?;
+            let fields = [(":status", "200"), ("x-pod", "a")];
+            let late = Frame::response(reset.stream, frames::END_STREAM, &fields);
+            session.wire.send_frame(&late).await?;
+        }
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .http2_to_pods()
+        .on_one_worker()
+        .start()
+        .await;
+    let innocent = sidecar.http2().await;
+    let waiting = innocent.open(http2::post("/"), true).await.unwrap();
+    let waiting = tokio::spawn(waiting.answer());
+    for _ in 0..15 {
+        let client = sidecar.http2().await;
+        let mut calls = Vec::new();
+        for _ in 0..90 {
+            calls.push(client.open(http2::post("/"), true).await.unwrap());
+        }
+        eventually("all of them under way", async || {
+            let under_way = sidecar.metric("podrobin_requests_in_flight", &[]).await;
+            (under_way == 91.0).then_some(())
+        })
+        .await;
+        for call in &mut calls {
+            call.upload.send_reset(Reason::CANCEL);
+        }
+        eventually("all of them gone", async || {
+            let under_way = sidecar.metric("podrobin_requests_in_flight", &[]).await;
+            (under_way == 1.0).then_some(())
+        })
+        .await;
+    }
+    assert!(!waiting.is_finished());
+    assert_eq!(pod.record().connections, 1);
+}
+
+#[tokio::test]
+async fn a_requests_time_ends_also_while_its_client_takes_nothing() {
+    let endless = |mut exchange: Exchange| async move {
+        let mut body = exchange.respond.send_response(exchange.ok(), false)?;
+        body.reserve_capacity(BIG);
+        body.send_data(Bytes::from(vec![b'x'; BIG]), false)?;
+        std::future::poll_fn(|cx| body.poll_reset(cx)).await?;
+        Ok(())
+    };
+    let pod = Pod::scripted("a", http2::script(endless)).await;
+    let sidecar = Sidecar::over([&pod])
+        .http2_to_pods()
+        .with("--request-timeout", "500ms")
+        .start()
+        .await;
+    let mut windows = h2::client::Builder::new();
+    windows.initial_window_size(10);
+    let client = H2Client::connect_as(sidecar.proxy, &windows).await;
+    let call = client.open(http2::get("/big"), true).await.unwrap();
+    let response = call.response.await.unwrap();
+    pod.until("the end", |record| record.ended.len() == 1).await;
+    let mut body = response.into_body();
+    let cut = async {
+        loop {
+            match body.data().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return error,
+                None => panic!("it ended well"),
+            }
+        }
+    };
+    let error = soon("the cut", cut).await;
+    assert_eq!(error.reason(), Some(Reason::CANCEL));
+    let labels = ["flag=\"UT\""];
+    assert_eq!(
+        sidecar.metric("podrobin_requests_total", &labels).await,
+        1.0
+    );
+}
+
+/// One request a connection, and a handshake that takes its time.
+#[tokio::test]
+async fn a_crowd_does_not_queue_for_one_connection_after_the_other() {
+    const SHAKE: Duration = Duration::from_millis(300);
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        tokio::time::sleep(SHAKE).await;
+        session.wire.begin_as_server(&[(3, 1)]).await?;
+        loop {
+            let stream = session.wire.frame_of(frames::HEADERS).await?.stream;
+            // Until all of them are here, none is free again.
+            tokio::time::sleep(2 * SHAKE).await;
+            let fields = [(":status", "200"), ("x-pod", "a")];
+            let answer = Frame::response(stream, frames::END_STREAM, &fields);
+            session.wire.send_frame(&answer).await?;
+        }
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .http2_to_pods()
+        .on_one_worker()
+        .with("--connect-timeout", "5s")
+        .start()
+        .await;
+    let client = sidecar.http2().await;
+    let started = Instant::now();
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let client = client.clone();
+        calls.spawn(async move { client.get("/").await.status });
+    }
+    assert_eq!(calls.join_all().await, [200; 20]);
+    // The first connection tells that there is room for one, and the others are made at once.
+    let took = started.elapsed();
+    assert!(took < 10 * SHAKE, "{took:?}");
 }

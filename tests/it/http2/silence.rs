@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::frames;
 use crate::support::http2::{self, Exchange};
 use crate::support::pod::Session;
-use crate::support::{Pod, Sidecar};
+use crate::support::{Pod, Sidecar, eventually};
 
 #[tokio::test]
 async fn a_pod_that_gives_no_sign_of_life_is_given_up_in_time() {
@@ -104,4 +104,59 @@ async fn held_pod(name: &str) -> (Pod, std::sync::Arc<tokio::sync::Semaphore>) {
         }
     };
     (Pod::scripted(name, http2::script(held)).await, go)
+}
+
+/// It answers what it read of the preface and closes with the rest unread, which resets the connection.
+#[tokio::test]
+async fn a_server_of_http1_that_closes_on_us_is_known_at_once() {
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        session.wire.exact(frames::PREFACE.len()).await?;
+        // What follows is in the socket by then.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let refusal = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+        session.wire.send(refusal).await
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .http2_to_pods()
+        .with("--connect-timeout", "8s")
+        .start()
+        .await;
+    let started = Instant::now();
+    let answer = sidecar.get("/").await;
+    assert_eq!((answer.status(), answer.flag()), (502, Some("UPE")));
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test]
+async fn connections_that_end_in_disorder_are_given_back() {
+    let pod = Pod::scripted("a", |mut session: Session| async move {
+        session.wire.begin_as_server(&[]).await?;
+        let stream = session.wire.frame_of(frames::HEADERS).await?.stream;
+        let fields = [(":status", "200"), ("x-pod", "a")];
+        let answer = frames::Frame::response(stream, frames::END_STREAM, &fields);
+        session.wire.send_frame(&answer).await?;
+        // The next request stays unread, and what is said is against the rules: data of no stream.
+        session.wire.stream().readable().await?;
+        let data = frames::Frame::new(frames::DATA, 0, 0, *b"x");
+        session.wire.send_frame(&data).await
+    })
+    .await;
+    let sidecar = Sidecar::over([&pod])
+        .http2_to_pods()
+        .on_one_worker()
+        .with("--retries", "0")
+        .start()
+        .await;
+    let client = sidecar.http2().await;
+    for _ in 0..10 {
+        assert_eq!(client.get("/").await.status, 200);
+        assert_eq!(client.get("/").await.status, 502);
+    }
+    eventually("connections to be given back", async || {
+        let open = sidecar.metric("podrobin_upstream_connections_open", &[]);
+        (open.await == 0.0).then_some(())
+    })
+    .await;
 }
