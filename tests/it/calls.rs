@@ -7,7 +7,7 @@ use h2::Reason;
 use http::HeaderMap;
 
 use crate::support::http2::{self, Exchange};
-use crate::support::{Pod, Sidecar, Slices};
+use crate::support::{Pod, Sidecar, Slices, soon};
 
 /// Trailers that end a call well.
 fn fine() -> HeaderMap {
@@ -159,12 +159,14 @@ async fn messages_go_both_ways_while_the_call_is_open() {
     let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
     let client = sidecar.http2().await;
     let mut call = client.open(http2::call("/"), false).await.unwrap();
-    let mut answer = call.response.await.unwrap().into_body();
+    let answer = soon("the answer's head", call.response).await;
+    let mut answer = answer.unwrap().into_body();
     for message in [&b"one"[..], b"two", b"three"] {
         call.upload
             .send_data(Bytes::from_static(message), false)
             .unwrap();
-        assert_eq!(answer.data().await.unwrap().unwrap(), message);
+        let echo = soon("the echo", answer.data()).await;
+        assert_eq!(echo.unwrap().unwrap(), message);
     }
     call.upload.send_data(Bytes::new(), true).unwrap();
     assert!(answer.data().await.is_none());

@@ -124,7 +124,7 @@ async fn responses_that_nobody_reads_hold_up_no_other() {
     let mut unread = Vec::new();
     for _ in 0..50 {
         let call = idle.open(http2::get("/big"), true).await.unwrap();
-        unread.push(call.response.await.unwrap());
+        unread.push(soon("a response", call.response).await.unwrap());
     }
     // On the connection whose client does not read, and on another.
     for client in [&idle, &sidecar.http2().await] {
@@ -280,7 +280,7 @@ async fn a_requests_time_ends_also_while_its_client_takes_nothing() {
     windows.initial_window_size(10);
     let client = H2Client::connect_as(sidecar.proxy, &windows).await;
     let call = client.open(http2::get("/big"), true).await.unwrap();
-    let response = call.response.await.unwrap();
+    let response = soon("a response", call.response).await.unwrap();
     pod.until("the end", |record| record.ended.len() == 1).await;
     let mut body = response.into_body();
     let cut = async {
