@@ -139,6 +139,11 @@ pub fn kept(headers: &HeaderMap, framed: bool) -> Vec<(String, Vec<u8>)> {
         "content-length",
         "transfer-encoding",
         "authorization",
+        "cookie",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
     ];
     let coded = headers.contains_key("transfer-encoding");
     let stays = |name: &str| {

@@ -43,7 +43,7 @@ pub struct Upstream<B: http_body::Body + 'static> {
     /// What it chose in its last TLS handshake that left it the choice.
     chosen: Cell<Option<Spoken>>,
     /// A connection on which it chose HTTP/1.1, until one of those who wait takes it.
-    laid_by: RefCell<Option<Http1<B>>>,
+    laid_by: RefCell<Option<Idle<B>>>,
     /// How long a connection may lie idle: the default until the pod names its own timeout.
     idle_for: Cell<Duration>,
     open: Cell<bool>,
@@ -157,11 +157,17 @@ where
         self.endpoint.borrow().clone()
     }
 
-    /// The list has something new to say of the same pod: its connections are as good as before.
+    /// The list has something new to say of the same pod. Its connections are as good as before, unless it is now to be
+    /// spoken to in another way.
     pub fn set_endpoint(&self, endpoint: &Arc<Endpoint>) {
-        if !Arc::ptr_eq(&self.endpoint.borrow(), endpoint) {
-            self.endpoint.replace(endpoint.clone());
-            self.ended.set(false);
+        if Arc::ptr_eq(&self.endpoint.borrow(), endpoint) {
+            return;
+        }
+        let before = self.endpoint.replace(endpoint.clone());
+        self.ended.set(false);
+        if before.protocol != endpoint.protocol {
+            // What was made for another protocol, or without TLS, must not carry what comes now.
+            self.let_go();
         }
     }
 
@@ -204,7 +210,13 @@ where
     }
 
     async fn http1(&self, over_tls: bool, careful: bool) -> Result<Carrier<B>, ConnectError> {
-        match self.checkout(Instant::now(), careful) {
+        let laid_by = self.laid_by.take().filter(|_| over_tls);
+        if let Some(mut fresh) = laid_by.map(|idle| idle.connection)
+            && fresh.is_reusable(true)
+        {
+            return Ok(Carrier::Http1(fresh));
+        }
+        match self.checkout(Instant::now(), over_tls, careful) {
             Some(kept) => Ok(Carrier::Http1(kept)),
             None => self.connect_http1(over_tls).await.map(Carrier::Http1),
         }
@@ -219,9 +231,6 @@ where
             if let Some(place) = place {
                 return Ok(Carrier::Http2(place));
             }
-            if let Some(fresh) = self.laid_by.take() {
-                return Ok(Carrier::Http1(fresh));
-            }
         }
         let carrier = self.http1(true, careful).await;
         if carrier.is_err() {
@@ -235,12 +244,13 @@ where
     ///
     /// The kernel is asked about it where a mistake could not be mended, for a request that must not be repeated
     /// (`careful`), and where the pod has had time to end it or to say something unasked, as some do before they close.
-    fn checkout(&self, now: Instant, careful: bool) -> Option<Http1<B>> {
+    fn checkout(&self, now: Instant, over_tls: bool, careful: bool) -> Option<Http1<B>> {
         loop {
             let mut idle = self.pop()?;
             let lain = now.duration_since(idle.since);
             let ask_kernel = careful || lain >= WARM;
-            if lain < self.idle_for.get() && idle.connection.is_reusable(ask_kernel) {
+            let suits = idle.connection.is_tls() == over_tls;
+            if suits && lain < self.idle_for.get() && idle.connection.is_reusable(ask_kernel) {
                 idle.connection.mark_reused();
                 return Some(idle.connection);
             }
@@ -279,6 +289,9 @@ where
     pub fn expire(&self, now: Instant) {
         let idle_for = self.idle_for.get();
         self.http2.expire(now);
+        let laid_by = self.laid_by.take();
+        let young = laid_by.filter(|idle| now.duration_since(idle.since) < idle_for);
+        self.laid_by.replace(young);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         // Pushed in order of time: the oldest are in front.
@@ -292,8 +305,13 @@ where
     /// The pod is no longer on the list: closes its idle connections now, and those in use when they come back.
     pub fn close(&self) {
         self.open.set(false);
+        self.let_go();
+    }
+
+    fn let_go(&self) {
         self.http2.close();
         self.laid_by.take();
+        self.chosen.set(None);
         while self.pop().is_some() {}
     }
 

@@ -223,6 +223,8 @@ impl Flow {
             match self.state {
                 State::Over => return Poll::Ready(Ok(())),
                 State::Ending => {
+                    // TLS takes more than its socket does, and a close would leave the rest behind.
+                    ready!(self.poll_flush(reader, cx))?;
                     let told = ready!(Pin::new(&mut *reader).poll_shutdown(cx));
                     told.map_err(|_| Broken::Reader)?;
                     self.state = State::Over;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -15,7 +15,7 @@ use super::http2::Shareable;
 use super::pod_io::PodIo;
 use super::tls::{self, HTTP1, HTTP2, TlsError};
 use super::transport::Transport;
-use super::{Settings, Shared, Spoken, Upstream};
+use super::{Idle, Settings, Shared, Spoken, Upstream};
 use crate::net::SharedStream;
 use crate::upstream_tls::{Missing, Terms};
 
@@ -34,6 +34,9 @@ pub enum ConnectError {
         "it does not speak HTTP/2, which is what appProtocol or --upstream-protocol says it speaks"
     )]
     Protocol,
+    /// As another request has told already, which waited for the same connection.
+    #[error(transparent)]
+    Told(Box<ConnectError>),
     #[error(transparent)]
     Tls(TlsError),
     /// It is to be spoken to over TLS, and we were not given what that takes; the pod was not even asked.
@@ -109,7 +112,8 @@ where
                 let bytes = settings.header_bytes;
                 let connection = Http1::handshake(transport, bytes, shared.open()).await?;
                 if let Some(upstream) = upstream.upgrade() {
-                    upstream.laid_by.replace(Some(connection));
+                    let since = Instant::now();
+                    upstream.laid_by.replace(Some(Idle { connection, since }));
                 }
                 Ok(None)
             };

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::pod_io::Allowance;
+use super::pod_io::{Allowance, WhenDeaf};
 use super::transport::{Refusal, Transport};
 use super::{Cause, ConnectError, Opened, SendError};
 use crate::net::SharedStream;
@@ -163,6 +163,7 @@ where
         let parts = Pin::into_inner(self.connection).into_parts();
         let mut io = parts.io.into_inner();
         io.limit(None);
+        io.when_deaf(WhenDeaf::Fail);
         Some(Upgraded {
             io,
             ahead: parts.read_buf,

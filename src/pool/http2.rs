@@ -45,7 +45,14 @@ struct Known {
 }
 
 /// `None` where the pod wants HTTP/1.1.
-type Connecting = LocalBoxFuture<'static, Result<Option<Rc<Shareable>>, ConnectError>>;
+type Connecting = LocalBoxFuture<'static, Result<Option<Rc<Shareable>>, Failed>>;
+
+/// An attempt that failed: once for the pod, however many waited for it.
+#[derive(Clone)]
+struct Failed {
+    error: ConnectError,
+    told: Rc<Cell<bool>>,
+}
 
 /// A request that waits for a place.
 struct Waiting<'a>(&'a Cell<usize>);
@@ -79,14 +86,14 @@ impl Connections {
     {
         let mut lost = 0;
         loop {
-            let Some(connected) = self.join(&connect).await? else {
+            let Some(connected) = self.join(&connect).await.map_err(Failed::tell)? else {
                 return Ok(None);
             };
             if let Some(stream) = self.known.place(false) {
                 return Ok(Some(stream));
             }
-            if connected.is_spent() {
-                // It takes connections and ends them.
+            if connected.is_spent() || connected.room() == 0 {
+                // It takes connections and ends them, or takes no requests there.
                 lost += 1;
                 if lost == MOST_LOST {
                     return Err(ConnectError::Failed(io::ErrorKind::ConnectionAborted));
@@ -99,8 +106,8 @@ impl Connections {
     where
         F: Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static,
     {
+        self.forget_attempts();
         let mut connecting = self.connecting.borrow_mut();
-        connecting.retain(|connecting| connecting.peek().is_none());
         if self.waiting.get() <= connecting.len() * self.known.room.get()
             && let Some(under_way) = connecting.last()
         {
@@ -108,7 +115,10 @@ impl Connections {
         }
         let (attempt, known) = (connect(), Rc::downgrade(&self.known));
         let begun = async move {
-            let met = attempt.await?;
+            let met = attempt.await.map_err(|error| Failed {
+                error,
+                told: Rc::default(),
+            })?;
             if let (Some(connected), Some(known)) = (&met, known.upgrade()) {
                 known.add(connected);
             }
@@ -125,11 +135,30 @@ impl Connections {
     pub fn expire(&self, now: Instant) {
         let mut open = self.known.open.borrow_mut();
         open.retain(|connection| !connection.is_idle(now, IDLE_FOR));
+        self.forget_attempts();
     }
 
     /// Takes no further requests; connections close with their last stream.
     pub fn close(&self) {
         self.known.open.borrow_mut().clear();
+        self.forget_attempts();
+    }
+
+    /// Those that are over: each keeps what it has made alive.
+    fn forget_attempts(&self) {
+        let mut connecting = self.connecting.borrow_mut();
+        connecting.retain(|connecting| connecting.peek().is_none());
+    }
+}
+
+impl Failed {
+    /// For one of those who waited. A refusal is told by each: it is what they would have met alone.
+    fn tell(self) -> ConnectError {
+        match self.error {
+            error @ ConnectError::Failed(io::ErrorKind::ConnectionRefused) => error,
+            error if self.told.replace(true) => ConnectError::Told(Box::new(error)),
+            error => error,
+        }
     }
 }
 

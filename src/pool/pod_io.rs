@@ -24,9 +24,20 @@ pub struct PodIo {
     stream: SharedStream,
     /// How the first write that could not be made failed.
     deaf: Option<io::ErrorKind>,
-    /// What is written from then on is thrown away, as if it had been sent.
-    discards: bool,
+    when_deaf: WhenDeaf,
     allowance: Option<Rc<Allowance>>,
+}
+
+/// What becomes of bytes for a pod that takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenDeaf {
+    /// They wait: for HTTP/1.1, whose connection is read on until it ends.
+    Wait,
+    /// They are thrown away, as if they had been sent: for HTTP/2, which reads no further while it has something to
+    /// write.
+    Discard,
+    /// They fail: for what is no HTTP any more, and may have read all there was.
+    Fail,
 }
 
 /// How many bytes may still come that bring neither a response's head nor a piece of its body.
@@ -70,7 +81,7 @@ impl PodIo {
         Self {
             stream,
             deaf: None,
-            discards: false,
+            when_deaf: WhenDeaf::Wait,
             allowance: None,
         }
     }
@@ -81,9 +92,8 @@ impl PodIo {
         self.allowance = allowance;
     }
 
-    /// For HTTP/2, which reads no further while it has something to write.
-    pub fn discard_when_deaf(&mut self) {
-        self.discards = true;
+    pub fn when_deaf(&mut self, when_deaf: WhenDeaf) {
+        self.when_deaf = when_deaf;
     }
 
     /// The socket itself.
@@ -103,11 +113,11 @@ impl PodIo {
                 written => return written,
             }
         }
-        if self.discards {
-            Poll::Ready(Ok(length))
-        } else {
+        match (self.when_deaf, self.deaf) {
             // The reader of this socket is woken by the same reset.
-            Poll::Pending
+            (WhenDeaf::Wait, _) | (WhenDeaf::Fail, None) => Poll::Pending,
+            (WhenDeaf::Discard, _) => Poll::Ready(Ok(length)),
+            (WhenDeaf::Fail, Some(kind)) => Poll::Ready(Err(kind.into())),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::pod_io::{Allowance, PodIo};
+use super::pod_io::{Allowance, PodIo, WhenDeaf};
 use super::tls::{self, Alert};
 use crate::net::SharedStream;
 
@@ -70,11 +70,11 @@ impl Transport {
         }
     }
 
-    /// See [`PodIo::discard_when_deaf`].
-    pub fn discard_when_deaf(&mut self) {
+    /// What becomes of bytes for a pod that takes no more.
+    pub fn when_deaf(&mut self, when_deaf: WhenDeaf) {
         match self {
-            Self::Plain(io) => io.discard_when_deaf(),
-            Self::Tls(secured) => secured.stream.get_mut().0.discard_when_deaf(),
+            Self::Plain(io) => io.when_deaf(when_deaf),
+            Self::Tls(secured) => secured.stream.get_mut().0.when_deaf(when_deaf),
         }
     }
 

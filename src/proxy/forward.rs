@@ -318,6 +318,12 @@ fn checked(
 /// What it means for a request that no connection could be made.
 fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) -> Setback {
     let (kind, blame) = match error {
+        ConnectError::Told(error) => {
+            return Setback {
+                blame: Blame::Nobody,
+                ..unreached(error, upstream)
+            };
+        }
         ConnectError::Timeout(_) => (Kind::ConnectTimeout, Blame::Pod),
         ConnectError::Failed(ErrorKind::ConnectionRefused) => (Kind::ConnectFailed, Blame::Refused),
         ConnectError::Failed(_) => (Kind::ConnectFailed, Blame::Pod),

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -89,7 +90,7 @@ impl Contents {
             .map_err(|error| fault(CA, &files.ca)(Reason::Unusable(error)))?
             .with_root_certificates(roots);
         let (Some(contents), Some(files)) = (&self.client, &files.client) else {
-            return Ok(builder.with_no_client_auth());
+            return Ok(checking(builder.with_no_client_auth()));
         };
         let chain =
             certificates(&contents.certificate).map_err(fault(CERTIFICATE, &files.certificate))?;
@@ -97,6 +98,7 @@ impl Contents {
             .map_err(|_| fault(KEY, &files.key)(Reason::NoKey))?;
         builder
             .with_client_auth_cert(chain, key)
+            .map(checking)
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => {
                     fault(KEY, &files.key)(Reason::OtherKey(files.certificate.clone()))
@@ -107,6 +109,13 @@ impl Contents {
                 _ => fault(KEY, &files.key)(Reason::UnknownKey),
             })
     }
+}
+
+/// With every handshake a whole one: a session that is resumed is one whose certificate is not looked at again, not even
+/// whether it has run out meanwhile.
+fn checking(mut config: ClientConfig) -> ClientConfig {
+    config.resumption = Resumption::disabled();
+    config
 }
 
 fn roots(pem: &[u8]) -> Result<RootCertStore, Reason> {

@@ -45,11 +45,17 @@ async fn an_error_is_a_head_with_the_tables_code_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_a_call_that_is_held_and_one_that_waits_for_its_pod() {
+async fn a_deadline_ends_a_call_that_is_held_that_waits_for_a_connection_or_for_its_pod() {
     let empty = Sidecar::watching(&Slices::none()).start_unready().await;
     let pod = Pod::scripted("a", http2::script(never)).await;
     let waiting = Sidecar::over([&pod]).http2_to_pods().start().await;
-    for sidecar in [&empty, &waiting] {
+    let swallowing = Pod::swallowing("b").await;
+    let connecting = Sidecar::over([&swallowing])
+        .http2_to_pods()
+        .with("--connect-timeout", "20s")
+        .start()
+        .await;
+    for sidecar in [&empty, &waiting, &connecting] {
         let started = Instant::now();
         let answer = sidecar
             .http2()
@@ -174,4 +180,33 @@ async fn messages_go_both_ways_while_the_call_is_open() {
         answer.trailers().await.unwrap().unwrap()["grpc-status"],
         "0"
     );
+}
+
+#[tokio::test]
+async fn each_error_has_its_code() {
+    let broken = Pod::start("a").await;
+    let sidecar = Sidecar::over([&broken]).http2_to_pods().start().await;
+    let client = sidecar.http2().await;
+    let answer = client.send(http2::call("/"), b"").await;
+    assert_eq!((answer.flag(), answer.code()), (Some("UPE"), Some("13")));
+
+    let mut crowded = http2::call("/");
+    for number in 0..101 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+        crowded.headers_mut().insert(name, "1".parse().unwrap());
+    }
+    let answer = client.send(crowded, b"").await;
+    assert_eq!((answer.flag(), answer.code()), (Some("DPE"), Some("8")));
+
+    let pod = Pod::scripted("a", http2::script(never)).await;
+    let plan = Sidecar::over([&pod])
+        .http2_to_pods()
+        .with("--max-requests", "1");
+    let sidecar = plan.start().await;
+    let client = sidecar.http2().await;
+    let _busy = client.open(http2::call("/"), true).await.unwrap();
+    pod.until("the first call", |record| record.streams == 1)
+        .await;
+    let answer = client.send(http2::call("/"), b"").await;
+    assert_eq!((answer.flag(), answer.code()), (Some("UO"), Some("8")));
 }

@@ -133,3 +133,23 @@ async fn a_pod_over_tls_is_sent_nothing_without_a_ca_and_the_answer_names_the_fl
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_connection_without_tls_is_not_used_once_the_list_asks_for_tls() {
+    let pod = Pod::start("a").await;
+    let slices = Slices::of([Entry::from(&pod).speaking("http")]);
+    let sidecar = Sidecar::watching(&slices).on_one_worker().start().await;
+    // It keeps its connection.
+    assert_eq!(sidecar.get("/").await.pod(), "a");
+    slices.set([Entry::from(&pod).speaking("wss")]);
+    eventually("an answer without the pod", async || {
+        let answer = sidecar.get("/").await;
+        (answer.flag() == Some("UF")).then_some(())
+    })
+    .await;
+    let before = pod.record().requests.len();
+    for _ in 0..5 {
+        assert_eq!(sidecar.get("/").await.status(), 502);
+    }
+    assert_eq!(pod.record().requests.len(), before);
+}

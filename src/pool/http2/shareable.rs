@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use h2::client::{Builder, Connection, SendRequest};
 
+use super::super::pod_io::WhenDeaf;
 use super::super::transport::{Refusal, Transport};
 use super::super::{ConnectError, Opened};
 use super::keepalive;
@@ -72,7 +73,7 @@ impl Shareable {
         keepalive: Duration,
         opened: Opened,
     ) -> Result<Rc<Self>, ConnectError> {
-        transport.discard_when_deaf();
+        transport.when_deaf(WhenDeaf::Discard);
         let is_tls = transport.is_tls();
         let refusal = transport.refusal();
         let refused = |error: &h2::Error| refused(error, refusal.as_ref());

@@ -132,7 +132,8 @@ impl Connection {
         // The client is told; what it sends meanwhile is served, and what is under way ends.
         connection.as_mut().graceful_shutdown();
         while tokio::time::timeout(LINGER, &mut connection).await.is_err() {
-            if client.quiet_since().is_some() {
+            let quiet = client.quiet_since().map(|since| since.elapsed());
+            if quiet.is_some_and(|quiet| quiet >= LINGER) {
                 // It does not even acknowledge.
                 return;
             }

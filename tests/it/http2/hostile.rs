@@ -40,7 +40,7 @@ fn nothing(_: u32) -> Option<Frame> {
 
 #[tokio::test]
 async fn a_pod_that_breaks_the_rules_harms_nobody_else() {
-    let tricks: [(&str, Trick, Flood); 17] = [
+    let tricks: [(&str, Trick, Flood); 20] = [
         (
             "a head without status",
             |stream| vec![Frame::response(stream, END_STREAM, &[("x", "1")])],
@@ -98,6 +98,33 @@ async fn a_pod_that_breaks_the_rules_harms_nobody_else() {
         (
             "an answer on a stream that nobody opened",
             |stream| vec![Frame::response(stream + 2, END_STREAM, &OK)],
+            nothing,
+        ),
+        (
+            "a body longer than said",
+            |stream| {
+                let fields = [(":status", "200"), ("content-length", "2")];
+                vec![
+                    Frame::response(stream, 0, &fields),
+                    Frame::new(DATA, END_STREAM, stream, *b"abc"),
+                ]
+            },
+            nothing,
+        ),
+        (
+            "a body shorter than said",
+            |stream| {
+                let fields = [(":status", "200"), ("content-length", "9")];
+                vec![
+                    Frame::response(stream, 0, &fields),
+                    Frame::new(DATA, END_STREAM, stream, *b"abc"),
+                ]
+            },
+            nothing,
+        ),
+        (
+            "a farewell to every connection",
+            |_| vec![Frame::goaway(0, 0)],
             nothing,
         ),
         (
