@@ -205,3 +205,39 @@ impl Watch {
         socket.set_tcp_keepalive(&keepalive.with_retries(3))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_watches_over_connections() {
+        let address = ([127, 0, 0, 1], 80).into();
+        let shared = socket(address, Watch::Always(Duration::from_secs(20))).unwrap();
+        let options = SockRef::from(&shared);
+        assert!(options.keepalive().unwrap());
+        // Half of the time until the first probe, and the probes in what is left.
+        assert_eq!(
+            options.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(10)
+        );
+        assert_eq!(
+            options.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(5)
+        );
+        let unacknowledged = options.tcp_user_timeout().unwrap();
+        assert_eq!(unacknowledged, Some(Duration::from_secs(20)));
+
+        let own = socket(address, Watch::Idle).unwrap();
+        let options = SockRef::from(&own);
+        assert!(options.keepalive().unwrap());
+        // An upload to a pod that does not read for a while goes on.
+        assert_eq!(options.tcp_user_timeout().unwrap(), None);
+        // What began as the one becomes the other where the pod chooses HTTP/2.
+        Watch::Always(Duration::from_secs(8)).set(&options).unwrap();
+        assert_eq!(
+            options.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(4)
+        );
+    }
+}

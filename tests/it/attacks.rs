@@ -1,76 +1,15 @@
 //! Clients that mean to use up what the sidecar has: memory, descriptors, places. Each scene measures both (run with
 //! `--nocapture` to see the figures), holds them to a bound, and sees that nothing stays behind.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::pod::Session;
-use crate::support::resources::{allow_files, crowd};
-use crate::support::sidecar::Plan;
+use crate::support::resources::{A_WHILE, KIB, OTHER_FILES, allow_files, calm, crowd};
 use crate::support::{Client, Pod, Sidecar, eventually, soon, within};
-
-const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
 
 /// Attackers in most scenes.
 const MANY: usize = 1_000;
-
-/// What an attacked process may keep for the allocator's sake, and for the requests that are served meanwhile.
-const SLACK: u64 = 16 * MIB;
-
-/// Descriptors that come and go with the scenes' own requests.
-const OTHER_FILES: usize = 16;
-
-/// For thousands of connections on a machine that has other things to do.
-const A_WHILE: Duration = Duration::from_secs(60);
-
-/// What the process had before it was attacked.
-struct Calm {
-    memory: u64,
-    files: usize,
-}
-
-async fn calm(plan: Plan) -> (Sidecar, Calm) {
-    allow_files(12_000);
-    let sidecar = plan.start().await;
-    sidecar.get("/").await;
-    let calm = Calm {
-        memory: sidecar.resident(),
-        files: sidecar.files(),
-    };
-    (sidecar, calm)
-}
-
-impl Calm {
-    /// Holds the worst moment so far to so many bytes and descriptors for each of `count` attackers.
-    fn bound(&self, what: &str, sidecar: &Sidecar, count: usize, bytes: u64, files: usize) {
-        let memory = sidecar.peak().saturating_sub(self.memory);
-        let open = sidecar.files().saturating_sub(self.files);
-        let each = memory / u64::try_from(count).unwrap();
-        println!(
-            "{what}: {count} attackers, {} KiB more, {each} bytes each, {open} descriptors more",
-            memory / KIB
-        );
-        let most = bytes * u64::try_from(count).unwrap() + SLACK;
-        assert!(memory < most, "{what}: {memory} bytes more, of {most}");
-        let most = files * count + OTHER_FILES;
-        assert!(open <= most, "{what}: {open} descriptors more, of {most}");
-    }
-
-    /// Waits until the process has no more open than before, and sees that it serves.
-    async fn returns(&self, what: &str, sidecar: &mut Sidecar) {
-        within(A_WHILE, what, async {
-            while sidecar.files() > self.files + OTHER_FILES {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await;
-        assert!(sidecar.is_running());
-        assert_eq!(sidecar.get("/after").await.pod(), "a", "{what}");
-    }
-}
 
 /// Waits until so many connections have been accepted: the kernel answers for itself.
 async fn until_open(sidecar: &Sidecar, count: usize) {

@@ -129,18 +129,22 @@ async fn a_request_to_an_http2_pod_loses_what_belongs_to_an_http1_connection() {
     assert_eq!(names, sorted(expected.to_vec()));
 }
 
+async fn trailing(mut exchange: Exchange) -> Result<(), h2::Error> {
+    exchange.read().await?;
+    let mut response = exchange.ok();
+    response
+        .headers_mut()
+        .insert("trailer", "x-end".parse().unwrap());
+    let mut body = exchange.respond.send_response(response, false)?;
+    body.send_data(Bytes::from_static(b"x"), false)?;
+    let trailers = HeaderMap::from_iter([("x-end".parse().unwrap(), "down".parse().unwrap())]);
+    body.send_trailers(trailers)
+}
+
 const TRAILING: &str = "HTTP/1.1 200 OK\r\nTrailer: x-end\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-end: down\r\n\r\n";
 
 #[tokio::test]
 async fn trailers_pass_both_ways_between_all_versions() {
-    let trailing = |exchange: Exchange| async move {
-        let mut exchange = exchange;
-        exchange.read().await?;
-        let mut body = exchange.respond.send_response(exchange.ok(), false)?;
-        body.send_data(Bytes::from_static(b"x"), false)?;
-        let trailers = HeaderMap::from_iter([("x-end".parse().unwrap(), "down".parse().unwrap())]);
-        body.send_trailers(trailers)
-    };
     for http2_pod in [false, true] {
         let (pod, sidecar) = if http2_pod {
             let pod = Pod::scripted("a", http2::script(trailing)).await;
@@ -236,4 +240,19 @@ async fn what_http2_may_say_in_pieces_reaches_a_pod_in_one() {
     assert_eq!(seen.head.all("content-length"), ["3"]);
     assert_eq!(seen.head.all("cookie").len(), 1);
     assert_eq!(seen.head.field("cookie").unwrap().split("; ").count(), 150);
+}
+
+#[tokio::test]
+async fn trailers_pass_between_a_client_of_http1_and_a_pod_of_http2() {
+    let pod = Pod::scripted("a", http2::script(trailing)).await;
+    let sidecar = Sidecar::over([&pod]).http2_to_pods().start().await;
+    let request = "POST / HTTP/1.1\r\nHost: shop\r\nConnection: te\r\nTE: trailers\r\nTrailer: x-sum, host\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: up\r\nhost: evil\r\n\r\n";
+    let answer = sidecar.client().await.ask(request).await;
+    assert_eq!(answer.text(), "x");
+    assert_eq!(answer.trailers, [("x-end".to_owned(), "down".to_owned())]);
+    let seen = pod.only_call();
+    assert_eq!(seen.body, b"abc");
+    assert_eq!(seen.trailers["x-sum"], "up");
+    assert_eq!(seen.trailers.len(), 1, "what must not come so late is gone");
 }

@@ -1,12 +1,26 @@
 //! What a sidecar's process uses, and crowds of connections that make it use much.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Sidecar, soon};
+use super::sidecar::Plan;
+use super::{Sidecar, soon, within};
+
+pub const KIB: u64 = 1024;
+pub const MIB: u64 = 1024 * KIB;
+
+/// What an attacked process may keep for the allocator's sake, and for the requests that are served meanwhile.
+const SLACK: u64 = 16 * MIB;
+
+/// Descriptors that come and go with the scenes' own requests.
+pub const OTHER_FILES: usize = 16;
+
+/// For thousands of connections on a machine that has other things to do.
+pub const A_WHILE: Duration = Duration::from_secs(60);
 
 /// Connections made at once: below the listener's backlog, so that none waits for a second SYN.
 const AT_ONCE: usize = 256;
@@ -65,4 +79,51 @@ pub async fn crowd(address: SocketAddr, count: usize) -> Vec<TcpStream> {
         .buffer_unordered(AT_ONCE)
         .collect()
         .await
+}
+
+/// What the process had before it was attacked.
+pub struct Calm {
+    memory: u64,
+    pub files: usize,
+}
+
+/// Starts a sidecar and takes its measure.
+pub async fn calm(plan: Plan) -> (Sidecar, Calm) {
+    allow_files(12_000);
+    let sidecar = plan.start().await;
+    sidecar.get("/").await;
+    let calm = Calm {
+        memory: sidecar.resident(),
+        files: sidecar.files(),
+    };
+    (sidecar, calm)
+}
+
+impl Calm {
+    /// Holds the worst moment so far to so many bytes and descriptors for each of `count` attackers.
+    pub fn bound(&self, what: &str, sidecar: &Sidecar, count: usize, bytes: u64, files: usize) {
+        let memory = sidecar.peak().saturating_sub(self.memory);
+        let open = sidecar.files().saturating_sub(self.files);
+        let each = memory / u64::try_from(count).unwrap();
+        println!(
+            "{what}: {count} attackers, {} KiB more, {each} bytes each, {open} descriptors more",
+            memory / KIB
+        );
+        let most = bytes * u64::try_from(count).unwrap() + SLACK;
+        assert!(memory < most, "{what}: {memory} bytes more, of {most}");
+        let most = files * count + OTHER_FILES;
+        assert!(open <= most, "{what}: {open} descriptors more, of {most}");
+    }
+
+    /// Waits until the process has no more open than before, and sees that it serves.
+    pub async fn returns(&self, what: &str, sidecar: &mut Sidecar) {
+        within(A_WHILE, what, async {
+            while sidecar.files() > self.files + OTHER_FILES {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert!(sidecar.is_running());
+        assert_eq!(sidecar.get("/after").await.pod(), "a", "{what}");
+    }
 }
