@@ -18,6 +18,7 @@ mod record;
 mod replay;
 pub mod request;
 mod retry;
+mod setback;
 mod tunnel;
 mod upgrade;
 

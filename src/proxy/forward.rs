@@ -1,6 +1,5 @@
 //! One request's way to a pod: attempts until one brings a response, or none can.
 
-use std::io::ErrorKind;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,23 +12,17 @@ use super::attempt::{Attempt, Blame};
 use super::body::{ResponseBody, Upstreamed};
 use super::choose::Chosen;
 use super::client::Client;
-use super::outgoing::{Outgoing, Unsayable};
+use super::outgoing::Outgoing;
 use super::record::Record;
 use super::replay::AttemptBody;
 use super::retry::{Failed, may_retry};
+use super::setback::{Setback, label, setback, unreached, unsayable};
 use super::tunnel::{Switched, switching};
 use super::upgrade::Protocols;
 use super::{Proxy, close_after, headers};
 use crate::error::Kind;
-use crate::pool::{Carrier, Cause, ConnectError, Incoming, SendError, Upstream};
+use crate::pool::{Carrier, Incoming, SendError, Upstream};
 use crate::stats::Count;
-
-/// A failed attempt: what the client is told if it was the last, and whether it may be followed by another.
-struct Setback {
-    failure: Failure,
-    unsent: bool,
-    blame: Blame,
-}
 
 /// Who let a request wait for longer than this.
 enum Late {
@@ -313,98 +306,4 @@ fn checked(
         unsent: false,
         blame: Blame::Pod,
     })
-}
-
-/// What it means for a request that no connection could be made.
-fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) -> Setback {
-    let (kind, blame) = match error {
-        ConnectError::Told(error) => {
-            return Setback {
-                blame: Blame::Nobody,
-                ..unreached(error, upstream)
-            };
-        }
-        ConnectError::Timeout(_) => (Kind::ConnectTimeout, Blame::Pod),
-        ConnectError::Failed(ErrorKind::ConnectionRefused) => (Kind::ConnectFailed, Blame::Refused),
-        ConnectError::Failed(_) => (Kind::ConnectFailed, Blame::Pod),
-        ConnectError::Exhausted(_) => (Kind::Overload, Blame::Nobody),
-        ConnectError::Protocol => (Kind::BrokenProtocol, Blame::Pod),
-        ConnectError::Tls(_) => (Kind::TlsFailed, Blame::Pod),
-        ConnectError::NoTls(_) => (Kind::TlsFailed, Blame::Nobody),
-    };
-    Setback {
-        failure: Failure::new(
-            kind,
-            format!("could not connect to pod {}: {error}", label(upstream)),
-        ),
-        unsent: true,
-        blame,
-    }
-}
-
-/// The request has no form in what the pod speaks.
-fn unsayable(Unsayable: Unsayable) -> Setback {
-    Setback {
-        failure: Failure::new(
-            Kind::BadRequest,
-            "the request's Host cannot be an HTTP/2 authority",
-        ),
-        unsent: true,
-        blame: Blame::Nobody,
-    }
-}
-
-/// What it means for the request that it brought no response.
-fn setback(
-    cause: Cause,
-    unsent: bool,
-    outgoing: &Outgoing,
-    upstream: &Upstream<AttemptBody>,
-) -> Setback {
-    let pod = label(upstream);
-    if outgoing.body.is_broken() {
-        return Setback {
-            failure: Failure::new(
-                Kind::BadRequest,
-                "the request's body ended early or is malformed",
-            ),
-            unsent,
-            blame: Blame::Nobody,
-        };
-    }
-    let (kind, what) = match cause {
-        Cause::HeadTooLarge => (
-            Kind::BrokenProtocol,
-            "sent a response head that is too large",
-        ),
-        Cause::Protocol => (Kind::BrokenProtocol, "sent something that is not HTTP"),
-        Cause::Ended | Cause::Stale => (Kind::Reset, "closed the connection before it answered"),
-        Cause::Reset => (Kind::Reset, "reset the request before it answered"),
-        Cause::Refused => (Kind::Reset, "took no further requests"),
-        Cause::Silent => (Kind::Reset, "gave no sign of life"),
-        // The handshake's last word, only late.
-        Cause::Unwelcome(alert) => return unreached(&ConnectError::Tls(alert.into()), upstream),
-    };
-    Setback {
-        failure: Failure::new(kind, format!("pod {pod} {what}")),
-        unsent,
-        blame: match cause {
-            // A pod may close a kept connection, or take no more, whenever it likes.
-            Cause::Stale | Cause::Refused => Blame::Nobody,
-            _ => Blame::Pod,
-        },
-    }
-}
-
-/// How a pod is named to clients: never by its address.
-fn label<B>(upstream: &Upstream<B>) -> String
-where
-    B: http_body::Body<Data = bytes::Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let endpoint = upstream.endpoint();
-    endpoint
-        .pod
-        .clone()
-        .unwrap_or_else(|| "(without a name)".to_owned())
 }
