@@ -42,8 +42,6 @@ pub struct Upstream<B: http_body::Body + 'static> {
     http2: Connections,
     /// What it chose in its last TLS handshake that left it the choice.
     chosen: Cell<Option<Spoken>>,
-    /// A connection on which it chose HTTP/1.1, until one of those who wait takes it.
-    laid_by: RefCell<Option<Idle<B>>>,
     /// How long a connection may lie idle: the default until the pod names its own timeout.
     idle_for: Cell<Duration>,
     open: Cell<bool>,
@@ -132,7 +130,6 @@ where
             idle: RefCell::default(),
             http2: Connections::default(),
             chosen: Cell::new(None),
-            laid_by: RefCell::default(),
             idle_for: Cell::new(shared.settings.idle_for),
             open: Cell::new(true),
             ended: Cell::new(false),
@@ -210,12 +207,6 @@ where
     }
 
     async fn http1(&self, over_tls: bool, careful: bool) -> Result<Carrier<B>, ConnectError> {
-        let laid_by = self.laid_by.take().filter(|_| over_tls);
-        if let Some(mut fresh) = laid_by.map(|idle| idle.connection)
-            && fresh.is_reusable(true)
-        {
-            return Ok(Carrier::Http1(fresh));
-        }
         match self.checkout(Instant::now(), over_tls, careful) {
             Some(kept) => Ok(Carrier::Http1(kept)),
             None => self.connect_http1(over_tls).await.map(Carrier::Http1),
@@ -251,7 +242,6 @@ where
             let ask_kernel = careful || lain >= WARM;
             let suits = idle.connection.is_tls() == over_tls;
             if suits && lain < self.idle_for.get() && idle.connection.is_reusable(ask_kernel) {
-                idle.connection.mark_reused();
                 return Some(idle.connection);
             }
         }
@@ -259,12 +249,13 @@ where
 
     /// Takes back what has carried a request. A place on a shared connection is free again by its drop.
     pub fn release(&self, carrier: Carrier<B>) {
-        if let Carrier::Http1(connection) = carrier {
+        if let Carrier::Http1(mut connection) = carrier {
+            connection.mark_used();
             self.put_back(connection, Instant::now());
         }
     }
 
-    /// Takes a connection back after its exchange, unless it is spent, the pod has gone, or enough are kept already.
+    /// Keeps a connection that is idle, unless it is spent, the pod has gone, or enough are kept already.
     fn put_back(&self, mut connection: Http1<B>, now: Instant) {
         let settings = &self.shared.settings;
         let full = self.idle.borrow().len() >= settings.idle_per_pod
@@ -289,9 +280,6 @@ where
     pub fn expire(&self, now: Instant) {
         let idle_for = self.idle_for.get();
         self.http2.expire(now);
-        let laid_by = self.laid_by.take();
-        let young = laid_by.filter(|idle| now.duration_since(idle.since) < idle_for);
-        self.laid_by.replace(young);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         // Pushed in order of time: the oldest are in front.
@@ -310,7 +298,6 @@ where
 
     fn let_go(&self) {
         self.http2.close();
-        self.laid_by.take();
         self.chosen.set(None);
         while self.pop().is_some() {}
     }

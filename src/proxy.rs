@@ -265,7 +265,7 @@ impl Proxy {
         let is_head = request.method() == Method::HEAD;
         let permit = self.requests.enter();
         let answered = if permit.is_some() {
-            self.exchange(request, &client, &mut record).await
+            self.exchange(request, is_call, &client, &mut record).await
         } else {
             Err(Failure::new(Kind::Overload, "too many requests in flight"))
         };
@@ -322,11 +322,17 @@ impl Proxy {
     async fn exchange(
         &self,
         request: Request<Incoming>,
+        is_call: bool,
         client: &Client,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Failure> {
         let (mut head, body) = request.into_parts();
-        let timeout = self.timeout(&head);
+        let asked = is_call.then(|| grpc::timeout(&head.headers)).flatten();
+        // As set, and as a caller says in gRPC's way, whichever is less.
+        let timeout = [self.settings.timeouts.request, asked]
+            .into_iter()
+            .flatten()
+            .min();
         request::check(&mut head, &client.raw_head(), &self.default_host)
             .map_err(|refusal| Failure::new(refusal.kind, refusal.reason))?;
         if head.version == Version::HTTP_2 {
@@ -350,8 +356,7 @@ impl Proxy {
             on: idempotent,
         };
         // A call's messages come when they come.
-        let stall = (!grpc::is_call(head.version, &head.headers))
-            .then_some(self.settings.timeouts.client_stall);
+        let stall = (!is_call).then_some(self.settings.timeouts.client_stall);
         let expects_continue = head.headers.contains_key(header::EXPECT);
         let outgoing = Outgoing {
             method: head.method,
@@ -400,19 +405,6 @@ impl Proxy {
             ));
         };
         Ok(Some(Upgrade { offer, place }))
-    }
-
-    /// How long a request may take: as set, and as its caller says in gRPC's way, whichever is less.
-    fn timeout(&self, head: &http::request::Parts) -> Option<Duration> {
-        let set = self.settings.timeouts.request;
-        if !grpc::is_call(head.version, &head.headers) {
-            return set;
-        }
-        let asked = grpc::timeout(&head.headers);
-        match (set, asked) {
-            (Some(set), Some(asked)) => Some(set.min(asked)),
-            (set, asked) => set.or(asked),
-        }
     }
 
     /// How long ago the list was known to be right, in words for an error.

@@ -15,7 +15,7 @@ use super::http2::Shareable;
 use super::pod_io::PodIo;
 use super::tls::{self, HTTP1, HTTP2, TlsError};
 use super::transport::Transport;
-use super::{Idle, Settings, Shared, Spoken, Upstream};
+use super::{Settings, Shared, Spoken, Upstream};
 use crate::net::SharedStream;
 use crate::upstream_tls::{Missing, Terms};
 
@@ -88,8 +88,8 @@ where
         }
     }
 
-    /// A connection over TLS, on which the pod chooses: one of HTTP/2 to be shared, or one of HTTP/1.1, which is laid
-    /// by for one of those who wait.
+    /// A connection over TLS, on which the pod chooses: one of HTTP/2 to be shared, or one of HTTP/1.1, which is put
+    /// with the idle ones for one of those who wait.
     pub(super) fn connect_either(
         self: &Rc<Self>,
     ) -> impl Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static {
@@ -112,8 +112,7 @@ where
                 let bytes = settings.header_bytes;
                 let connection = Http1::handshake(transport, bytes, shared.open()).await?;
                 if let Some(upstream) = upstream.upgrade() {
-                    let since = Instant::now();
-                    upstream.laid_by.replace(Some(Idle { connection, since }));
+                    upstream.put_back(connection, Instant::now());
                 }
                 Ok(None)
             };

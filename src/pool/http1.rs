@@ -176,7 +176,7 @@ where
         self.reused
     }
 
-    pub fn mark_reused(&mut self) {
+    pub fn mark_used(&mut self) {
         self.reused = true;
     }
 }

@@ -182,7 +182,7 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             open: RefCell::default(),
-            room: Cell::new(STREAMS),
+            room: Cell::new(usize::from(STREAMS)),
         }
     }
 }

@@ -107,17 +107,18 @@ impl PodIo {
         length: usize,
         write: impl FnOnce(Pin<&mut SharedStream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.deaf.is_none() {
-            match write(Pin::new(&mut self.stream)) {
-                Poll::Ready(Err(error)) if is_of_reader(&error) => self.deaf = Some(error.kind()),
+        let deaf = match self.deaf {
+            Some(kind) => kind,
+            None => match write(Pin::new(&mut self.stream)) {
+                Poll::Ready(Err(error)) if is_of_reader(&error) => *self.deaf.insert(error.kind()),
                 written => return written,
-            }
-        }
-        match (self.when_deaf, self.deaf) {
+            },
+        };
+        match self.when_deaf {
             // The reader of this socket is woken by the same reset.
-            (WhenDeaf::Wait, _) | (WhenDeaf::Fail, None) => Poll::Pending,
-            (WhenDeaf::Discard, _) => Poll::Ready(Ok(length)),
-            (WhenDeaf::Fail, Some(kind)) => Poll::Ready(Err(kind.into())),
+            WhenDeaf::Wait => Poll::Pending,
+            WhenDeaf::Discard => Poll::Ready(Ok(length)),
+            WhenDeaf::Fail => Poll::Ready(Err(deaf.into())),
         }
     }
 }

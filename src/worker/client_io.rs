@@ -36,9 +36,7 @@ impl ClientIo {
             client: None,
         }
     }
-}
 
-impl ClientIo {
     /// hyper's own answer to a connection that does not begin with a request is bare, and for one that is not HTTP at
     /// all it is out of place: the driver of the connection has a better one.
     fn is_own_word(&self) -> bool {

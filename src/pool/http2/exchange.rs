@@ -70,6 +70,39 @@ impl<B> Stream<B> {
     pub fn is_tls(&self) -> bool {
         self.is_tls
     }
+
+    fn error(&self, error: &h2::Error) -> SendError<B> {
+        let unprocessed = is_unprocessed(error);
+        let cause = if unprocessed {
+            Cause::Refused
+        } else if error.is_reset() && error.is_remote() {
+            Cause::Reset
+        } else {
+            self.end_of_connection(error)
+        };
+        SendError {
+            unprocessed,
+            ..SendError::new(cause)
+        }
+    }
+
+    /// What the end of the whole connection means for this stream. It is held against the pod once.
+    fn end_of_connection(&self, error: &h2::Error) -> Cause {
+        let health = &self.place.0;
+        let io = error.get_io().map(std::io::Error::kind);
+        if error.is_reset() {
+            // Of this stream alone, by us: the pod broke a rule there.
+            Cause::Protocol
+        } else if health.told.replace(true) {
+            Cause::Stale
+        } else if health.ended.get() == Some(Ended::Silent) || io == Some(ErrorKind::TimedOut) {
+            Cause::Silent
+        } else if error.is_library() {
+            Cause::Protocol
+        } else {
+            Cause::Ended
+        }
+    }
 }
 
 impl<B> Stream<B>
@@ -147,41 +180,6 @@ where
             let _ = std::future::poll_fn(|cx| upload.poll(cx)).await;
         });
         Some(Detached(task.abort_handle()))
-    }
-
-    fn error(&self, error: &h2::Error) -> SendError<B> {
-        let unprocessed = is_unprocessed(error);
-        let cause = if unprocessed {
-            Cause::Refused
-        } else if error.is_reset() && error.is_remote() {
-            Cause::Reset
-        } else {
-            self.end_of_connection(error)
-        };
-        SendError {
-            unprocessed,
-            ..SendError::new(cause)
-        }
-    }
-}
-
-impl<B> Stream<B> {
-    /// What the end of the whole connection means for this stream. It is held against the pod once.
-    fn end_of_connection(&self, error: &h2::Error) -> Cause {
-        let health = &self.place.0;
-        let io = error.get_io().map(std::io::Error::kind);
-        if error.is_reset() {
-            // Of this stream alone, by us: the pod broke a rule there.
-            Cause::Protocol
-        } else if health.told.replace(true) {
-            Cause::Stale
-        } else if health.ended.get() == Some(Ended::Silent) || io == Some(ErrorKind::TimedOut) {
-            Cause::Silent
-        } else if error.is_library() {
-            Cause::Protocol
-        } else {
-            Cause::Ended
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::keepalive;
 
 /// The most requests on one connection, whatever the pod allows. The bound of what a connection may make us hold:
 /// each stream has a window of its own, so a response that nobody reads never holds up another.
-pub(super) const STREAMS: usize = 100;
+pub(super) const STREAMS: u16 = 100;
 
 /// Bytes of a response that may wait here unread.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -83,7 +83,7 @@ impl Shareable {
             // None before the pod has told its limit.
             .initial_max_send_streams(0)
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(STREAM_WINDOW * u32::try_from(STREAMS).unwrap_or(1))
+            .initial_connection_window_size(STREAM_WINDOW * u32::from(STREAMS))
             .max_send_buffer_size(SEND_BUFFER)
             .max_concurrent_reset_streams(REMEMBERED)
             .reset_stream_duration(REMEMBERED_FOR)
@@ -125,7 +125,8 @@ impl Shareable {
 
     /// Requests that it takes at once.
     pub(super) fn room(&self) -> usize {
-        self.sender.current_max_send_streams().min(STREAMS)
+        let allowed = self.sender.current_max_send_streams();
+        allowed.min(usize::from(STREAMS))
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -1,6 +1,6 @@
 //! A client that speaks HTTP/2: many requests at once, each balanced on its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -13,7 +13,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::sync::Notify;
+use tokio::sync::oneshot::{Receiver, channel};
 
 use super::patience::Watch;
 use super::{Connection, LINGER};
@@ -40,24 +40,22 @@ const FORCED_RESETS: usize = 1024;
 /// asked the service for a stream's answer, which is how the two find each other.
 #[derive(Clone, Debug, Default)]
 struct Streams {
-    next: Rc<RefCell<Option<Rc<Limit>>>>,
-}
-
-/// When a stream must be over. From outside of its body: while the client takes nothing, nobody looks at that.
-#[derive(Debug, Default)]
-struct Limit {
-    deadline: Cell<Option<Instant>>,
-    set: Notify,
+    /// Tells when the next one must be over. From outside of its body: while the client takes nothing, nobody looks at
+    /// that.
+    next: Rc<RefCell<Option<Receiver<Instant>>>>,
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, work: F) {
-        let limit = self.next.take();
+        let deadline = self.next.take();
         tokio::task::spawn_local(async move {
             let over = async {
-                match limit {
-                    Some(limit) => limit.over().await,
-                    None => pending().await,
+                if let Some(deadline) = deadline
+                    && let Ok(deadline) = deadline.await
+                {
+                    tokio::time::sleep_until(deadline.into()).await;
+                } else {
+                    pending::<()>().await;
                 }
             };
             // What is dropped is reset (CANCEL).
@@ -67,20 +65,6 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
                 () = over => {}
             }
         });
-    }
-}
-
-impl Limit {
-    fn set(&self, deadline: Instant) {
-        self.deadline.set(Some(deadline));
-        self.set.notify_one();
-    }
-
-    async fn over(&self) {
-        self.set.notified().await;
-        if let Some(deadline) = self.deadline.get() {
-            tokio::time::sleep_until(deadline.into()).await;
-        }
     }
 }
 
@@ -100,12 +84,13 @@ impl Connection {
             .max_local_error_reset_streams(FORCED_RESETS);
         let service = service_fn(|request| {
             let (proxy, client) = (self.proxy.clone(), client.clone());
-            let limit = Rc::new(Limit::default());
-            streams.next.replace(Some(limit.clone()));
+            let (must_end, deadline) = channel();
+            streams.next.replace(Some(deadline));
             async move {
                 let response = proxy.handle(request, client).await;
                 if let Some(deadline) = response.body().deadline() {
-                    limit.set(deadline);
+                    // Its stream may have ended meanwhile.
+                    let _ = must_end.send(deadline);
                 }
                 Ok::<_, Infallible>(response)
             }
