@@ -25,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -44,6 +45,8 @@ pub struct AdminState {
     pub started: SystemTime,
     pub pod: OwnPod,
     pub targets: Vec<TargetView>,
+    /// Of each thread that runs tasks.
+    pub runtimes: Vec<RuntimeMetrics>,
 }
 
 /// One target, seen from outside.

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::HeaderValue;
 use rustls::pki_types::ServerName;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -217,16 +218,6 @@ impl App {
             }
             views.push(view);
         }
-        info!(listener = "admin", address = %admin_address, "listening");
-        let admin = tokio::net::TcpListener::from_std(self.admin)?;
-        let state = AdminState {
-            started: SystemTime::now(),
-            pod: self.config.pod.clone(),
-            readiness: readiness.clone(),
-            targets: views,
-        };
-        tasks.spawn(admin::serve(admin, state, std::future::pending::<()>()));
-
         let (trigger, signal) = drain::channel();
         let (broken_in, mut broken) = mpsc::channel(1);
         let vital = Vital {
@@ -235,17 +226,29 @@ impl App {
         };
         let (alive, all_ended) = drain::guards();
         let connections = Limit::new(self.config.limits.connections);
+        let mut runtimes = vec![Handle::current().metrics()];
         for (index, listeners) in workers.into_iter().enumerate() {
-            Worker {
+            let worker = Worker {
                 index,
                 listeners,
                 connections: connections.clone(),
                 vital: vital.clone(),
                 alive: alive.clone(),
-            }
-            .spawn()?;
+            };
+            runtimes.push(worker.spawn()?);
         }
         drop((alive, log));
+        info!(listener = "admin", address = %admin_address, "listening");
+        let admin = tokio::net::TcpListener::from_std(self.admin)?;
+        let state = AdminState {
+            started: SystemTime::now(),
+            pod: self.config.pod.clone(),
+            readiness: readiness.clone(),
+            targets: views,
+            runtimes,
+        };
+        tasks.spawn(admin::serve(admin, state, std::future::pending::<()>()));
+
         started_gate.open();
 
         tokio::select! {
@@ -270,9 +273,10 @@ impl App {
                 return Ok(());
             }
             // Tunnels have no end of their own to wait for, so that ending them leaves nothing unfinished.
-            let requests = requests.used();
+            // Counted before they are told: they may be over before this thread runs again.
+            let (requests, tunnels) = (requests.used(), upgrades.used());
             trigger.close();
-            let closed = upgrades.used() > 0 && timeout(CLOSING, all_ended).await.is_ok();
+            let closed = tunnels > 0 && timeout(CLOSING, all_ended).await.is_ok();
             match closed && requests == 0 {
                 true => Ok(()),
                 false => Err(Error::DrainTimeout {

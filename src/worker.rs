@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions, RuntimeMetrics};
 use tracing::{info, warn};
 
 use crate::admission::Limit;
@@ -40,12 +40,12 @@ pub struct Worker {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// Starts the thread; returns once its listeners are served. It ends after a drain, when the last connection has
-    /// closed.
-    pub fn spawn(self) -> io::Result<thread::JoinHandle<()>> {
+    /// Starts the thread; returns what counts its tasks once its listeners are served. It ends after a drain, when the
+    /// last connection has closed.
+    pub fn spawn(self) -> io::Result<RuntimeMetrics> {
         // The runtime is bound to its thread, so it is made there, and whether it could be is told back.
         let (made, was_made) = sync_channel(1);
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name(format!("worker-{}", self.index))
             .spawn(move || {
                 let runtime = Builder::new_current_thread()
@@ -59,12 +59,11 @@ impl Worker {
                     let _ = made.send(Err(error));
                 }
             })?;
-        was_made.recv().map_err(io::Error::other)??;
-        Ok(thread)
+        was_made.recv().map_err(io::Error::other)?
     }
 
     /// Serves until the drain is over. Fails, before it has told `made`, where a listener can't be served.
-    async fn run(self, made: &SyncSender<io::Result<()>>) -> io::Result<()> {
+    async fn run(self, made: &SyncSender<io::Result<RuntimeMetrics>>) -> io::Result<()> {
         let listeners: Vec<_> = self
             .listeners
             .into_iter()
@@ -90,7 +89,7 @@ impl Worker {
             }));
         }
         drop(guard);
-        let _ = made.send(Ok(()));
+        let _ = made.send(Ok(Handle::current().metrics()));
         all.all_gone().await;
         drop(self.alive);
         Ok(())

@@ -72,6 +72,8 @@ struct Scrape {
     started: SystemTime,
     ready: bool,
     process: Process,
+    /// Alive, over all threads.
+    tasks: u64,
     targets: Vec<Target>,
 }
 
@@ -98,6 +100,11 @@ pub fn encode(state: &AdminState, now: SystemTime) -> String {
         started: state.started,
         ready: state.readiness.pending().is_empty(),
         process: Process::read(),
+        tasks: state
+            .runtimes
+            .iter()
+            .map(|runtime| runtime.num_alive_tasks() as u64)
+            .sum(),
         targets: targets.collect(),
     }));
     let mut out = String::new();

@@ -55,6 +55,7 @@ impl Stage {
                 name: Some("web-1".to_owned()),
                 ..OwnPod::default()
             },
+            runtimes: vec![tokio::runtime::Handle::current().metrics()],
             targets: vec![TargetView {
                 name: "shop/cart:http".to_owned(),
                 listen: "127.0.0.1:8000".parse().unwrap(),

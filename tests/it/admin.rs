@@ -69,3 +69,24 @@ async fn requests_in_flight_are_counted_and_forgotten() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn tasks_are_counted_and_end_with_their_connections() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let tasks = async || sidecar.metric("podrobin_tasks", &[]).await;
+    let before = tasks().await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = sidecar.client().await;
+        client.get("/").await;
+        clients.push(client);
+    }
+    assert!(tasks().await >= before + 5.0);
+    drop(clients);
+    eventually("the tasks to end", async || {
+        // That of an idle connection to the pod may stay.
+        (tasks().await <= before + 1.0).then_some(())
+    })
+    .await;
+}

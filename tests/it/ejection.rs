@@ -23,7 +23,8 @@ fn over<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Plan {
     Sidecar::over(pods)
         .with("--retry-budget-floor", "10000")
         .with("--connect-timeout", "200ms")
-        .with("--response-timeout", "300ms")
+        // The good pod's answers have to come in time on a busy machine too.
+        .with("--response-timeout", "1s")
 }
 
 /// Asks until the pod is left out; gives back how many requests it took.
@@ -61,9 +62,12 @@ async fn assert_left_out(broken: Pod, reason: &str) {
 
     assert_spared(&sidecar, &broken).await;
     // Said once each time.
-    let ejections = sidecar.metric("podrobin_ejections_total", &[]).await;
-    let lines = sidecar.log.matching(about_it).len();
-    assert_eq!(lines as f64, ejections);
+    eventually("a line for each ejection", async || {
+        let ejections = sidecar.metric("podrobin_ejections_total", &[]).await;
+        let lines = sidecar.log.matching(about_it).len();
+        (lines as f64 == ejections).then_some(())
+    })
+    .await;
 }
 
 /// Nothing is tried on a pod while it is left out, and no request meets its failures.

@@ -34,6 +34,7 @@ pub struct Resources {
     pub memory: u64,
     pub files: usize,
     pub threads: u64,
+    pub tasks: u64,
 }
 
 impl Sidecar {
@@ -120,7 +121,8 @@ impl Sidecar {
             .sum()
     }
 
-    pub fn resources(&self) -> Resources {
+    pub async fn resources(&self) -> Resources {
+        let tasks = self.metric("podrobin_tasks").await as u64;
         let process = format!("/proc/{}", self.child.id().unwrap());
         let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
         let field = |name: &str| {
@@ -132,6 +134,7 @@ impl Sidecar {
             memory: field("VmRSS:") * 1024,
             files: std::fs::read_dir(format!("{process}/fd")).unwrap().count(),
             threads: field("Threads:"),
+            tasks,
         }
     }
 

@@ -34,6 +34,9 @@ const SLACK: u64 = 12 * 1024 * 1024;
 /// Connections to the API server that come and go: two for each Service, as its watch begins anew or the Service is read.
 const API_CONNECTIONS: usize = 4;
 
+/// Tasks of connections to the API server, which have two each.
+const API_TASKS: u64 = 2 * API_CONNECTIONS as u64;
+
 /// Threads for blocking work, such as looking up a name, that come and go.
 const HELPERS: u64 = 2;
 
@@ -165,6 +168,8 @@ async fn nothing_fails_that_could_be_saved_and_nothing_grows() {
     }
     let files = warm.files + API_CONNECTIONS;
     assert!(last.files <= files, "files: {warm:?} {last:?}");
+    let tasks = warm.tasks + API_TASKS;
+    assert!(last.tasks <= tasks, "tasks: {warm:?} {last:?}");
     let threads = warm.threads + HELPERS;
     assert!(last.threads <= threads, "threads: {warm:?} {last:?}");
     assert!(
@@ -218,7 +223,7 @@ async fn at_rest(sidecar: &Sidecar) -> Resources {
     }
     // The looks at it were connections too.
     sleep(Duration::from_secs(1)).await;
-    sidecar.resources()
+    sidecar.resources().await
 }
 
 /// Waits until it has heard of the last change: every endpoint is ready, and there are no others.

@@ -241,6 +241,13 @@ pub const FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "podrobin_tasks",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Tasks that have not ended, over all threads: some for each connection, and a few that stay",
+        samples: Samples::Process(|scrape| Some(Number::Whole(scrape.tasks))),
+    },
+    Family {
         name: "process_start_time_seconds",
         kind: Kind::Gauge,
         labels: &[],

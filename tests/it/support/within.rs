@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Long enough for anything that happens at once, even on a busy machine.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// Between two looks at something that cannot be waited on, such as another process.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
