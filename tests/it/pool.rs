@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use crate::support::arrival::Ends;
 use crate::support::client::{get, post};
 use crate::support::pod::Session;
 use crate::support::{Pod, Sidecar, manners};
@@ -50,10 +51,12 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
             async move {
                 session.request().await?;
                 session.answer().await?;
+                let ends = Ends::of(session.wire.stream());
                 match spoil {
                     Spoil::HalfClose => session.wire.finish().await?,
                     Spoil::Close => {
                         drop(session);
+                        ends.heard().await;
                         done.add_permits(1);
                         return Ok(());
                     }
@@ -62,6 +65,7 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
                         session.wire.send(blurt).await?;
                     }
                 }
+                ends.heard().await;
                 done.add_permits(1);
                 manners::answer_all(session).await
             }

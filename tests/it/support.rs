@@ -1,5 +1,6 @@
 //! What the scenes are made of: pods, clients, the sidecar as a process, and waits that end.
 
+pub mod arrival;
 pub mod certificates;
 pub mod client;
 pub mod cluster;

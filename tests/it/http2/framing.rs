@@ -209,6 +209,30 @@ async fn rapid_resets_end_the_connection_and_cost_the_pods_little() {
     calm.returns("rapid resets", &mut sidecar).await;
 }
 
+/// Each makes us reset a stream, which costs us more than the client.
+#[tokio::test]
+async fn a_client_that_has_its_streams_reset_without_end_is_let_go() {
+    let pod = Pod::start("a").await;
+    let sidecar = Sidecar::over([&pod]).start().await;
+    let mut wire = connect(&sidecar).await;
+    let malformed = block(&fields(&[("connection", "close")]));
+    let mut burst = Vec::new();
+    for number in 0..2_000 {
+        let head = Frame::new(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            number * 2 + 1,
+            &*malformed,
+        );
+        burst.extend(head.bytes());
+    }
+    let _ = wire.send(&burst).await;
+    let code = farewell(&mut wire).await;
+    assert!(matches!(code, None | Some(ENHANCE_YOUR_CALM)), "{code:?}");
+    assert_eq!(pod.record().heads.len(), 0);
+    assert_eq!(sidecar.get("/").await.pod(), "a");
+}
+
 #[tokio::test]
 async fn floods_are_ended_or_cost_nothing() {
     let pod = Pod::start("a").await;

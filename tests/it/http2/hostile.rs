@@ -8,7 +8,7 @@ use crate::support::frames::{
 };
 use crate::support::http2;
 use crate::support::pod::Session;
-use crate::support::{Pod, Sidecar};
+use crate::support::{Pod, Sidecar, eventually, soon};
 
 /// What a pod does to each request, once its head has come on this stream.
 type Trick = fn(u32) -> Vec<Frame>;
@@ -264,4 +264,61 @@ async fn a_response_that_is_broken_off_is_never_taken_for_whole() {
     let mut client = sidecar.client().await;
     client.send(crate::support::client::get("/")).await;
     assert!(client.try_response().await.is_err());
+}
+
+/// Not even its socket: what is sent to it stays with us.
+#[tokio::test]
+async fn a_pod_that_never_reads_is_given_up_and_holds_up_no_other() {
+    const UPLOADS: usize = 20;
+    let deaf = Pod::scripted("deaf", |mut session: Session| async move {
+        // Room for all of every body, as far as HTTP/2 goes.
+        session.wire.begin_as_server(&[(4, 1 << 30)]).await?;
+        session
+            .wire
+            .send_frame(&Frame::new(
+                WINDOW_UPDATE,
+                0,
+                0,
+                (1_u32 << 30).to_be_bytes(),
+            ))
+            .await?;
+        session.wire.frame_of(HEADERS).await?;
+        std::future::pending().await
+    })
+    .await;
+    let good = Pod::scripted("good", http2::answer_all).await;
+    let sidecar = Sidecar::over([&deaf, &good])
+        .http2_to_pods()
+        .on_one_worker()
+        .with("--upstream-keepalive", "2s")
+        .start()
+        .await;
+    let client = sidecar.http2().await;
+    let mut calls = Vec::new();
+    for _ in 0..UPLOADS {
+        let mut call = client.open(http2::post("/"), false).await.unwrap();
+        call.upload.reserve_capacity(1 << 20);
+        call.upload
+            .send_data(vec![b'x'; 1 << 20].into(), true)
+            .unwrap();
+        calls.push(call);
+    }
+    let mut answered = 0;
+    for call in calls {
+        let answer = soon("an answer", call.answer()).await.unwrap();
+        match answer.status {
+            200 => answered += 1,
+            status => assert!(status == 502 || status == 504, "{status}"),
+        }
+    }
+    assert!(answered >= UPLOADS / 2, "{answered} of {UPLOADS} answered");
+    let resident = sidecar.resident();
+    assert!(resident < 50 << 20, "{resident} bytes");
+    eventually("the pod's connection to be given up", async || {
+        let open = sidecar
+            .metric("podrobin_upstream_connections_open", &[])
+            .await;
+        (open <= 1.0).then_some(())
+    })
+    .await;
 }

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::server::TlsStream;
 
 use super::{NAME, ca, over};
+use crate::support::arrival::Ends;
 use crate::support::certificates::Authority;
 use crate::support::client::{get, post};
 use crate::support::pod::Session;
@@ -90,6 +91,7 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
                 stream.write_all(ANSWER).await?;
                 stream.flush().await?;
                 go.acquire().await.unwrap().forget();
+                let ends = Ends::of(stream.get_ref().0);
                 match spoil {
                     Spoil::CloseNotify => {
                         let (_, session) = stream.get_mut();
@@ -99,12 +101,14 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
                     Spoil::Close => {
                         // Without a word of TLS.
                         drop(stream);
+                        ends.heard().await;
                         done.add_permits(1);
                         return Ok(());
                     }
                     Spoil::Reset => {
                         stream.get_ref().0.set_zero_linger()?;
                         drop(stream);
+                        ends.heard().await;
                         done.add_permits(1);
                         return Ok(());
                     }
@@ -113,6 +117,7 @@ async fn a_connection_that_was_spoilt_while_idle_is_not_used_again() {
                         stream.flush().await?;
                     }
                 }
+                ends.heard().await;
                 done.add_permits(1);
                 // Whatever is sent here is never answered.
                 let mut rest = Vec::new();
