@@ -43,8 +43,9 @@ async fn assert_left_out(broken: Pod, reason: &str) {
     let good = Pod::start("good").await;
     let sidecar = over([&broken, &good]).start().await;
     let asked = ask_until_ejected(&sidecar, &broken).await;
-    // The fifth failure decides; of two pods each gets at least every second request.
-    assert!((5..=10).contains(&asked), "{asked} requests");
+    // The fifth failure decides, and of two pods each gets at least every second request; the news of it may take as
+    // long as another one or two.
+    assert!((5..=12).contains(&asked), "{asked} requests");
 
     let state = sidecar.state_of(&broken).await;
     let said = state["reason"].as_str().unwrap_or_default();
@@ -309,13 +310,17 @@ async fn a_mended_pod_comes_back_by_a_trial_after_a_second() {
     sidecar.until_state(&broken, "trial").await;
     let before = broken.record().heads.len();
     let mut client = sidecar.client().await;
-    assert_eq!(client.get("/").await.pod(), "broken");
+    // The workers hear of it a moment later.
+    eventually("the trial", async || {
+        (client.get("/").await.pod() == "broken").then_some(())
+    })
+    .await;
     sidecar.until_state(&broken, "ready").await;
-    for _ in 0..4 {
+    eventually("its share again", async || {
         assert_eq!(client.get("/").await.status(), 200);
-    }
-    // Its share again, give or take the moment in which the workers hear of it.
-    assert!(broken.record().heads.len() > before + 1);
+        (broken.record().heads.len() > before + 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -327,7 +332,11 @@ async fn a_pod_that_fails_its_trial_stays_out_for_longer_and_costs_one_request()
     sidecar.until_state(&broken, "trial").await;
     let before = broken.record().heads.len();
     let mut client = sidecar.client().await;
-    assert_eq!(client.get("/").await.pod(), "good");
+    eventually("the trial", async || {
+        assert_eq!(client.get("/").await.pod(), "good");
+        (broken.record().heads.len() > before).then_some(())
+    })
+    .await;
     sidecar.until_state(&broken, "ejected").await;
     let again = tokio::time::Instant::now();
     assert_eq!(client.get("/").await.pod(), "good");

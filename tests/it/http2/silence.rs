@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
 use crate::support::frames;
 use crate::support::http2::{self, Exchange};
 use crate::support::pod::Session;
@@ -82,8 +85,13 @@ async fn a_connection_closes_with_its_last_stream_once_its_pod_has_left() {
     pod.until("the request", |record| record.streams == 1).await;
     slices.set([entry(&other)]);
     sidecar.until_state(&other, "ready").await;
-    assert_eq!(client.get("/").await.pod(), "b");
-    go.add_permits(1);
+    // The workers hear of it a moment later; until then requests wait at the first pod.
+    eventually("requests at the other pod", async || {
+        let answer = timeout(Duration::from_millis(200), client.try_get("/")).await;
+        answer.is_ok().then_some(())
+    })
+    .await;
+    go.add_permits(Semaphore::MAX_PERMITS);
     assert_eq!(call.answer().await.unwrap().pod(), "a");
     pod.until("the connection's end", |record| record.open == 0)
         .await;

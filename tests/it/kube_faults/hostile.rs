@@ -10,7 +10,7 @@ use podrobin::kube_client::Tuning;
 use serde_json::{Value, json};
 
 use super::flaky::{Ask, Fault};
-use super::scene::{Scene, event, gone, http, quick, service, slice};
+use super::scene::{LIMIT, Scene, event, gone, http, quick, service, slice};
 
 const TWO: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
 
@@ -56,6 +56,8 @@ async fn survived(scene: &mut Scene, text: &str) {
 async fn a_page_without_end_is_refused_and_the_last_list_serves_on() {
     let tuning = Tuning {
         page_bytes: 100_000,
+        // Its size is to be the reason, not its time.
+        body: LIMIT,
         ..quick()
     };
     let mut scene = relisted(tuning, || {

@@ -44,7 +44,10 @@ pub struct Call {
 
 impl H2Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::connect_as(address, &h2::client::Builder::new()).await
+        // As most clients do: more than that before the server has told its limit may be refused.
+        let mut builder = h2::client::Builder::new();
+        builder.initial_max_send_streams(100);
+        Self::connect_as(address, &builder).await
     }
 
     pub async fn connect_as(address: SocketAddr, builder: &h2::client::Builder) -> Self {

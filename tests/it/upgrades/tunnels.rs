@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{ASK, SWITCH, assert_echoes, echo, echoing, switching, tunnel};
 use crate::support::pod::Session;
 use crate::support::within::SOON;
-use crate::support::{Pod, Sidecar, Slices, soon, within};
+use crate::support::{Pod, Sidecar, Slices, eventually, soon, within};
 
 #[tokio::test]
 async fn what_is_sent_right_behind_the_heads_arrives() {
@@ -152,8 +152,10 @@ async fn a_tunnel_outlives_its_pods_place_on_the_list() {
     let sidecar = Sidecar::watching(&slices).start().await;
     let (mut client, _) = echo(&sidecar).await;
     slices.set([&other]);
-    sidecar.until_state(&other, "ready").await;
-    assert_eq!(sidecar.get("/").await.pod(), "b");
+    eventually("requests at the other pod", async || {
+        (sidecar.get("/").await.field("x-pod") == Some("b")).then_some(())
+    })
+    .await;
     assert_echoes(&mut client, "still there").await;
     assert_eq!(sidecar.state().await["tunnels"], 1);
 }
