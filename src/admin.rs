@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::config::{OwnPod, Policy};
 use crate::discovery::Status;
@@ -35,6 +36,7 @@ use crate::metrics::TargetMetrics;
 use crate::readiness::Readiness;
 use crate::snapshot::Snapshot;
 use crate::stats::TargetStats;
+use crate::value::Span;
 
 pub use exposition::{FAMILIES, Family, Kind};
 
@@ -95,6 +97,11 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// How long `/readyz?wait=` waits at most, well within a connection's time.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+const WAIT_EXPECTED: &str = "wait is a duration, such as /readyz?wait=2s\n";
 
 const PATHS: &str = "podrobin answers here: /livez /readyz /metrics /state\n";
 
@@ -183,14 +190,28 @@ async fn respond<B>(
     }
     match request.uri().path() {
         "/livez" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => readyz(&state, now),
+        "/readyz" => readyz(&state, request.uri().query(), now).await,
         "/metrics" => aside(move || metrics(&state, now)).await,
         "/state" => aside(move || show(&state, now)).await,
         _ => plain(StatusCode::NOT_FOUND, PATHS),
     }
 }
 
-fn readyz(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
+/// With `wait=TIME` in the query it answers as soon as the process is ready, and after that time at the latest.
+async fn readyz(
+    state: &AdminState,
+    query: Option<&str>,
+    mut now: SystemTime,
+) -> Response<Full<Bytes>> {
+    let wait = query.into_iter().flat_map(|query| query.split('&'));
+    if let Some(time) = wait.filter_map(|part| part.strip_prefix("wait=")).next() {
+        let Ok(time) = time.parse::<Span>() else {
+            return plain(StatusCode::BAD_REQUEST, WAIT_EXPECTED);
+        };
+        let begun = Instant::now();
+        let _ = tokio::time::timeout(time.0.min(LONGEST_WAIT), state.readiness.ready()).await;
+        now += begun.elapsed();
+    }
     let pending = state.readiness.pending();
     let status = if pending.is_empty() {
         StatusCode::OK

@@ -1,18 +1,24 @@
-//! The command line: raw flags in [`flags`], the values they take in [`value`], settings made of them in `resolve`.
+//! The command line: raw flags in [`flags`], the values they take in [`crate::value`], settings made of them in `resolve`.
 //!
 //! Whatever is wrong with it ends in one line that names the flag and the mend, and exit code 2.
 
 pub mod environment;
 pub mod flags;
+pub mod installation;
+pub mod manifests;
 mod refusal;
 mod resolve;
-pub mod value;
+pub mod waiting;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, LogFormat};
+use crate::manifests::Change;
 use crate::telemetry;
 
 pub use refusal::Refusal;
@@ -45,6 +51,20 @@ enum Command {
     Run(Box<flags::RunArgs>),
     /// Show it at work on this machine: toy pods, a rolling update, a load, no cluster
     Demo(flags::DemoArgs),
+    /// Put the sidecar into manifests: the pods that ask for it by annotation podrobin.io/service
+    #[command(
+        next_line_help = true,
+        after_help = "Example: podrobin inject --service shop/cart:http client.yaml | kubectl apply --filename -\n\
+            Kinds: Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, ReplicationController, List;\n\
+            everything else goes on as it is. Every annotation: docs/annotations.md."
+    )]
+    Inject(Box<manifests::InjectArgs>),
+    /// Take the sidecar out of manifests again
+    Uninject(manifests::UninjectArgs),
+    /// Wait until the sidecar is ready: a container's postStart
+    Await(waiting::AwaitArgs),
+    /// Wait for a time: a container's preStop, where the cluster has no sleep of its own
+    Sleep(waiting::SleepArgs),
 }
 
 /// What the command line asks for.
@@ -57,6 +77,16 @@ pub enum Invocation {
         unknown_variables: Vec<String>,
     },
     Demo(flags::DemoArgs),
+    /// Change the manifests in `files`, or on standard input.
+    Rewrite {
+        files: Vec<PathBuf>,
+        change: Change,
+    },
+    Await {
+        admin: SocketAddr,
+        timeout: Duration,
+    },
+    Sleep(Duration),
 }
 
 /// The whole command line as clap has it, for the tests that hold the documentation against it.
@@ -105,6 +135,19 @@ pub fn parse(
             })
         }
         Command::Demo(demo) => Ok(Invocation::Demo(demo)),
+        Command::Inject(inject) => Ok(Invocation::Rewrite {
+            change: inject.change(),
+            files: inject.files,
+        }),
+        Command::Uninject(uninject) => Ok(Invocation::Rewrite {
+            files: uninject.files,
+            change: Change::Uninject,
+        }),
+        Command::Await(wait) => Ok(Invocation::Await {
+            admin: wait.admin,
+            timeout: wait.timeout.0,
+        }),
+        Command::Sleep(sleep) => Ok(Invocation::Sleep(sleep.time.0)),
     }
 }
 

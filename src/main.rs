@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use podrobin::cli::{self, Invocation, Surroundings};
-use podrobin::{app, demo, telemetry};
+use podrobin::{app, demo, manifests, probe, telemetry};
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os(), &Surroundings::read()) {
@@ -26,10 +26,7 @@ fn main() -> ExitCode {
                     "no such setting; `podrobin run --help` lists what there is"
                 );
             }
-            match app::run(*config) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(&error),
-            }
+            ended(app::run(*config))
         }
         Invocation::Demo(flags) => {
             let options = demo::Options {
@@ -44,6 +41,19 @@ fn main() -> ExitCode {
                 Err(error) => failed(&error),
             }
         }
+        Invocation::Rewrite { files, change } => ended(manifests::run(&files, &change)),
+        Invocation::Await { admin, timeout } => ended(probe::until_ready(admin, timeout)),
+        Invocation::Sleep(time) => {
+            std::thread::sleep(time);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn ended<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
     }
 }
 

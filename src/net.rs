@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -169,6 +169,17 @@ impl AsyncWrite for SharedStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(cx)
     }
+}
+
+/// Whether two listeners could not both be bound, or would take each other's connections. Port 0 is any free one.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // `[::]` takes IPv4 connections as well, unless the system is set up otherwise.
+    let covers = |wide: IpAddr, narrow: IpAddr| {
+        wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4())
+    };
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
 }
 
 #[cfg(test)]

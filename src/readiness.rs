@@ -1,11 +1,13 @@
 //! Readiness: named gates that must all be open before this process says it is ready.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 /// The set of gates still closed. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Readiness {
-    pending: Arc<Mutex<Vec<String>>>,
+    pending: Arc<watch::Sender<Vec<String>>>,
 }
 
 /// A gate that is closed until it is opened or dropped.
@@ -16,11 +18,20 @@ pub struct Gate {
     readiness: Readiness,
 }
 
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            pending: Arc::new(watch::Sender::new(Vec::new())),
+        }
+    }
+}
+
 impl Readiness {
     /// Adds a closed gate.
     pub fn gate(&self, name: impl Into<String>) -> Gate {
         let name = name.into();
-        self.lock().push(name.clone());
+        self.pending
+            .send_modify(|pending| pending.push(name.clone()));
         Gate {
             name,
             readiness: self.clone(),
@@ -29,12 +40,13 @@ impl Readiness {
 
     /// Names of the gates still closed; empty means ready.
     pub fn pending(&self) -> Vec<String> {
-        self.lock().clone()
+        self.pending.borrow().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        // A list of names is whole even if a thread panicked while it held it.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until no gate is closed.
+    pub async fn ready(&self) {
+        // An error is a sender that is gone, and this is one.
+        let _ = self.pending.subscribe().wait_for(Vec::is_empty).await;
     }
 }
 
@@ -44,9 +56,10 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let mut pending = self.readiness.lock();
-        if let Some(index) = pending.iter().position(|name| *name == self.name) {
-            pending.remove(index);
-        }
+        self.readiness.pending.send_modify(|pending| {
+            if let Some(index) = pending.iter().position(|name| *name == self.name) {
+                pending.remove(index);
+            }
+        });
     }
 }

@@ -9,11 +9,11 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use rustls::pki_types::ServerName;
 
-use super::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
 use crate::config::{
     FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts, TlsWhen, UpstreamProtocol,
 };
 use crate::telemetry::Filter;
+use crate::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
 
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {

@@ -55,7 +55,10 @@ fn hint(args: &[OsString]) -> String {
     let given = args.get(1).and_then(|arg| command.find_subcommand(arg));
     match given {
         Some(given) => format!("`podrobin {} --help` lists the flags", given.get_name()),
-        None => "the commands are `podrobin run` and `podrobin demo`".to_owned(),
+        None => {
+            "the commands are `podrobin run`, `demo`, `inject`, `uninject`, `await` and `sleep`"
+                .to_owned()
+        }
     }
 }
 

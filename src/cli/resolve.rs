@@ -4,7 +4,7 @@ mod upstream_tls;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use clap::ArgMatches;
@@ -12,10 +12,12 @@ use clap::parser::ValueSource;
 
 use super::Refusal;
 use super::flags::{EndpointArgs, LimitArgs, ListenerArgs, RetryArgs, RunArgs, TimeoutArgs};
-use super::value::ServiceArg;
+
 use crate::config::{
     Config, KubeAccess, Limits, OwnPod, RetrySettings, ServiceRef, Source, Target, Timeouts,
 };
+use crate::net::overlap;
+use crate::value::ServiceArg;
 
 /// What the process finds around it; read once at start, handed in so that resolving stays pure.
 #[derive(Clone, Debug)]
@@ -186,17 +188,6 @@ fn check_listeners(
         }
     }
     Ok(())
-}
-
-/// Whether two listeners could not both be bound, or would take each other's connections. Port 0 is any free one.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    // `[::]` takes IPv4 connections as well, unless the system is set up otherwise.
-    let covers = |wide: IpAddr, narrow: IpAddr| {
-        wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4())
-    };
-    one.port() == other.port()
-        && one.port() != 0
-        && (one.ip() == other.ip() || covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
 }
 
 /// Names tell targets apart in logs, `/state` and metrics.

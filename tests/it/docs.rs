@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use podrobin::admin::FAMILIES;
+use podrobin::inject::ANNOTATIONS;
 
 /// What stands between the marks `<!-- NAME -->` and `<!-- end of NAME -->`.
 fn part(file: &str, name: &str) -> String {
@@ -26,7 +27,7 @@ fn assert_same(file: &str, name: &str, expected: &str) {
 fn flags(command: &clap::Command) -> String {
     let mut out = String::new();
     let mut heading = None;
-    for arg in command.get_arguments() {
+    for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
         let (Some(long), Some(variable)) = (arg.get_long(), arg.get_env()) else {
             assert_eq!(arg.get_long(), Some("help"), "{arg} has no variable");
             continue;
@@ -71,7 +72,7 @@ fn flags(command: &clap::Command) -> String {
 #[test]
 fn the_table_of_settings_is_what_help_says() {
     let command = podrobin::cli::command();
-    for name in ["run", "demo"] {
+    for name in ["run", "demo", "inject", "await"] {
         let command = command.find_subcommand(name).unwrap();
         assert_same(
             "docs/configuration.md",
@@ -83,16 +84,83 @@ fn the_table_of_settings_is_what_help_says() {
 
 #[test]
 fn every_flag_has_a_variable_of_its_name() {
-    for (name, prefix) in [("run", "PODROBIN_"), ("demo", "PODROBIN_DEMO_")] {
+    for (name, prefix) in [
+        ("run", "PODROBIN_"),
+        ("demo", "PODROBIN_DEMO_"),
+        ("inject", "PODROBIN_INJECT_"),
+        ("uninject", "PODROBIN_UNINJECT_"),
+        ("await", "PODROBIN_AWAIT_"),
+        ("sleep", "PODROBIN_SLEEP_"),
+    ] {
         let command = podrobin::cli::command();
         let command = command.find_subcommand(name).unwrap();
-        for arg in command.get_arguments() {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
             let long = arg.get_long().unwrap();
             if long == "help" {
                 continue;
             }
+            // It asks the sidecar whose variable that is, beside which it runs.
+            if (name, long) == ("await", "admin") {
+                assert_eq!(arg.get_env().unwrap(), "PODROBIN_ADMIN");
+                continue;
+            }
             let expected = format!("{prefix}{}", long.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env().unwrap(), expected.as_str());
+        }
+    }
+}
+
+/// The table of annotations, and each name outside it: a document must not promise one that is refused.
+#[test]
+fn the_table_of_annotations_is_what_injection_knows() {
+    let mut expected = String::from(
+        "\n| annotation | example | default | variable | meaning |\n|---|---|---|---|---|\n",
+    );
+    let code = |text: &str| match text {
+        "" => String::new(),
+        text => format!("`{text}`"),
+    };
+    for annotation in ANNOTATIONS {
+        writeln!(
+            expected,
+            "| `{}` | {} | {} | {} | {} |",
+            annotation.name,
+            code(annotation.example),
+            code(annotation.default),
+            code(annotation.variable.unwrap_or_default()),
+            annotation.meaning
+        )
+        .unwrap();
+    }
+    expected.push('\n');
+    assert_same("docs/annotations.md", "annotations", &expected);
+    for file in ["docs/annotations.md", "docs/injection.md", "README.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        for rest in text.split("podrobin.io/").skip(1) {
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+            let name = format!("podrobin.io/{}", &rest[..end.unwrap_or(rest.len())]);
+            let known = ANNOTATIONS.iter().any(|known| known.name == name);
+            assert!(known || name == "podrobin.io/", "{file} has {name}");
+        }
+    }
+}
+
+#[test]
+fn examples_and_defaults_of_annotations_are_taken() {
+    for annotation in ANNOTATIONS {
+        for value in [annotation.example, annotation.default] {
+            let written_by_podrobin = annotation.name == "podrobin.io/kept";
+            if value.is_empty() || written_by_podrobin {
+                continue;
+            }
+            let mut pod = serde_json::json!({
+                "metadata": {"namespace": "shop", "annotations": {"podrobin.io/service": "cart:80"}},
+                "spec": {"containers": [{"name": "app"}]},
+            });
+            pod["metadata"]["annotations"][annotation.name] = value.into();
+            let outcome = podrobin::inject::inject_pod(&mut pod, None, &Default::default());
+            assert!(outcome.is_ok(), "{}: {value}: {outcome:?}", annotation.name);
         }
     }
 }

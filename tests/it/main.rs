@@ -46,6 +46,8 @@ mod hostile_pod;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod inject;
+#[cfg(test)]
 mod kube_faults;
 #[cfg(test)]
 mod layers;
