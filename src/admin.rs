@@ -1,4 +1,5 @@
-//! The admin server: `/livez`, `/readyz`, `/metrics` and `/state`, read-only, on a listener of its own.
+//! The admin server: `/livez`, `/readyz`, `/metrics` and `/state`, read-only, on a listener of its own. What they show
+//! is up to [`Pages`], and that of the sidecar is here.
 //!
 //! It shares the control thread with membership, so all it does there is bounded: connections, their length, the
 //! request's head. A long text is written on a thread of its own: for a thousand endpoints that takes milliseconds, and
@@ -38,9 +39,27 @@ use crate::snapshot::Snapshot;
 use crate::stats::TargetStats;
 use crate::value::Span;
 
-pub use exposition::{FAMILIES, Family, Kind};
+pub use exposition::{COMMON, Common, FAMILIES, Family, Kind, Write, text_of};
+pub use report::answer as readiness_answer;
 
-/// What the admin server shows.
+/// What an admin server shows beside `/livez`.
+pub trait Pages: Send + Sync + 'static {
+    /// A line with the paths that there are, for whoever asks for another one.
+    const PATHS: &'static str;
+
+    fn readiness(&self) -> &Readiness;
+
+    /// The text of `/readyz`; `pending` are the gates still closed.
+    fn report(&self, pending: &[String], now: SystemTime) -> String;
+
+    /// The text of `/metrics`.
+    fn metrics(&self, now: SystemTime) -> String;
+
+    /// The JSON of `/state`, where there is such a page.
+    fn state(&self, now: SystemTime) -> Option<serde_json::Result<Vec<u8>>>;
+}
+
+/// What the sidecar's admin server shows.
 #[derive(Debug)]
 pub struct AdminState {
     pub readiness: Readiness,
@@ -103,20 +122,38 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 const WAIT_EXPECTED: &str = "wait is a duration, such as /readyz?wait=2s\n";
 
-const PATHS: &str = "podrobin answers here: /livez /readyz /metrics /state\n";
+impl Pages for AdminState {
+    const PATHS: &'static str = "podrobin answers here: /livez /readyz /metrics /state\n";
+
+    fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    fn report(&self, pending: &[String], now: SystemTime) -> String {
+        report::readiness(pending, &self.targets, now)
+    }
+
+    fn metrics(&self, now: SystemTime) -> String {
+        exposition::encode(self, now)
+    }
+
+    fn state(&self, now: SystemTime) -> Option<serde_json::Result<Vec<u8>>> {
+        Some(state::encode(self, now))
+    }
+}
 
 /// Answers until `shutdown` ends.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()>) {
-    serve_within(BOUNDS, listener, state, shutdown).await;
+pub async fn serve(listener: TcpListener, pages: impl Pages, shutdown: impl Future<Output = ()>) {
+    serve_within(BOUNDS, listener, pages, shutdown).await;
 }
 
 async fn serve_within(
     bounds: Bounds,
     listener: TcpListener,
-    state: AdminState,
+    pages: impl Pages,
     shutdown: impl Future<Output = ()>,
 ) {
-    let state = Arc::new(state);
+    let pages = Arc::new(pages);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -127,9 +164,9 @@ async fn serve_within(
             accepted = accept(&listener, &places) => accepted,
         };
         if let Some((stream, place)) = accepted {
-            let state = state.clone();
+            let pages = pages.clone();
             connections.spawn(async move {
-                answer(bounds, stream, state).await;
+                answer(bounds, stream, pages).await;
                 drop(place);
             });
         }
@@ -157,10 +194,10 @@ async fn accept(
     }
 }
 
-async fn answer(bounds: Bounds, stream: TcpStream, state: Arc<AdminState>) {
+async fn answer<P: Pages>(bounds: Bounds, stream: TcpStream, pages: Arc<P>) {
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(respond(&request, state, SystemTime::now()).await) }
+        let pages = pages.clone();
+        async move { Ok::<_, Infallible>(respond(&request, pages, SystemTime::now()).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -176,9 +213,9 @@ async fn answer(bounds: Bounds, stream: TcpStream, state: Arc<AdminState>) {
 }
 
 /// The answer to one request; bodies of requests are not read.
-async fn respond<B>(
+async fn respond<B, P: Pages>(
     request: &Request<B>,
-    state: Arc<AdminState>,
+    pages: Arc<P>,
     now: SystemTime,
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -190,16 +227,16 @@ async fn respond<B>(
     }
     match request.uri().path() {
         "/livez" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => readyz(&state, request.uri().query(), now).await,
-        "/metrics" => aside(move || metrics(&state, now)).await,
-        "/state" => aside(move || show(&state, now)).await,
-        _ => plain(StatusCode::NOT_FOUND, PATHS),
+        "/readyz" => readyz(&*pages, request.uri().query(), now).await,
+        "/metrics" => aside(move || body(StatusCode::OK, OPEN_METRICS, pages.metrics(now))).await,
+        "/state" => aside(move || show(&*pages, now)).await,
+        _ => plain(StatusCode::NOT_FOUND, P::PATHS),
     }
 }
 
 /// With `wait=TIME` in the query it answers as soon as the process is ready, and after that time at the latest.
-async fn readyz(
-    state: &AdminState,
+async fn readyz<P: Pages>(
+    pages: &P,
     query: Option<&str>,
     mut now: SystemTime,
 ) -> Response<Full<Bytes>> {
@@ -209,27 +246,23 @@ async fn readyz(
             return plain(StatusCode::BAD_REQUEST, WAIT_EXPECTED);
         };
         let begun = Instant::now();
-        let _ = tokio::time::timeout(time.0.min(LONGEST_WAIT), state.readiness.ready()).await;
+        let _ = tokio::time::timeout(time.0.min(LONGEST_WAIT), pages.readiness().ready()).await;
         now += begun.elapsed();
     }
-    let pending = state.readiness.pending();
+    let pending = pages.readiness().pending();
     let status = if pending.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    plain(status, report::readiness(&pending, &state.targets, now))
+    plain(status, pages.report(&pending, now))
 }
 
-fn metrics(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
-    let text = exposition::encode(state, now);
-    body(StatusCode::OK, OPEN_METRICS, text)
-}
-
-fn show(state: &AdminState, now: SystemTime) -> Response<Full<Bytes>> {
-    match state::encode(state, now) {
-        Ok(json) => body(StatusCode::OK, JSON, json),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+fn show<P: Pages>(pages: &P, now: SystemTime) -> Response<Full<Bytes>> {
+    match pages.state(now) {
+        Some(Ok(json)) => body(StatusCode::OK, JSON, json),
+        Some(Err(error)) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        None => plain(StatusCode::NOT_FOUND, P::PATHS),
     }
 }
 
@@ -260,4 +293,4 @@ fn body(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -35,12 +35,12 @@ use crate::readiness::Readiness;
 use crate::stats::TargetStats;
 use crate::upstream_tls::{self, UpstreamTls};
 use crate::worker::Worker;
-use crate::{net, signals};
+use crate::{net, pem, signals};
 
 /// Why the program ends with an error. One line each, with the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot listen on {address} for {what}: {}", mend_bind(.source))]
+    #[error("cannot listen on {address} for {what}: {}", net::mend_bind(.source))]
     Listen {
         what: String,
         address: SocketAddr,
@@ -51,7 +51,7 @@ pub enum Error {
     #[error("cannot use --endpoint-slices {}: {source}", path.display())]
     File { path: PathBuf, source: FileError },
     #[error(transparent)]
-    Tls(#[from] upstream_tls::FileError),
+    Tls(#[from] pem::FileError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(
@@ -136,7 +136,7 @@ impl App {
         }
         let tls = match (&config.upstream_tls.files, config.upstream_tls.when) {
             (Some(files), TlsWhen::Auto | TlsWhen::On) => {
-                Some(upstream_tls::Source::open(files.clone())?)
+                Some(upstream_tls::Source::open(files.into())?)
             }
             _ => None,
         };
@@ -435,16 +435,4 @@ fn server_name(target: &Target, config: &Config) -> Option<ServerName<'static>> 
         }
         Source::Fixed(_) | Source::File { .. } => None,
     })
-}
-
-/// What an address that can't be bound calls for.
-fn mend_bind(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "the port is in use; stop its owner or choose another".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            "no right to this port; choose one from 1024 on, or allow it (net.ipv4.ip_unprivileged_port_start)".to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => "no interface of this host has this address".to_owned(),
-        _ => error.to_string(),
-    }
 }

@@ -9,6 +9,7 @@ pub mod manifests;
 mod refusal;
 mod resolve;
 pub mod waiting;
+pub mod webhook;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -49,6 +50,16 @@ enum Command {
             environment: --log-level as PODROBIN_LOG_LEVEL, and so on. A flag wins over its variable."
     )]
     Run(Box<flags::RunArgs>),
+    /// Put the sidecar into pods as they are made: the admission server for a MutatingWebhookConfiguration
+    #[command(
+        next_line_help = true,
+        after_help = "The chart installs it. Pods that ask for a sidecar by the annotation podrobin.io/service get one; all others\n\
+            are left alone. Pods are made, too, while the webhook is away (failurePolicy: Ignore).\n\
+            Example: podrobin webhook --tls-cert /tls/tls.crt --tls-key /tls/tls.key\n\
+            Every flag can also be given in the environment: --tls-cert as PODROBIN_WEBHOOK_TLS_CERT, those of the\n\
+            log as PODROBIN_LOG_LEVEL, and so on. A flag wins over its variable."
+    )]
+    Webhook(Box<webhook::WebhookArgs>),
     /// Show it at work on this machine: toy pods, a rolling update, a load, no cluster
     Demo(flags::DemoArgs),
     /// Put the sidecar into manifests: the pods that ask for it by annotation podrobin.io/service
@@ -74,6 +85,12 @@ pub enum Invocation {
         config: Box<Config>,
         logs: telemetry::Settings,
         /// Variables named `PODROBIN_...` that mean nothing: typing mistakes, most likely.
+        unknown_variables: Vec<String>,
+    },
+    Webhook {
+        settings: Box<crate::webhook::Settings>,
+        logs: telemetry::Settings,
+        /// As those of `Run`.
         unknown_variables: Vec<String>,
     },
     Demo(flags::DemoArgs),
@@ -123,13 +140,20 @@ pub fn parse(
     match cli.command {
         Command::Run(run) => {
             let matches = matches.remove_subcommand().map(|(_, run)| run);
-            let logs = telemetry::Settings {
-                format: run.logs.log_format,
-                filter: run.logs.log_level.clone(),
-            };
+            let logs = run.logs.settings();
             let config = resolve::config(*run, matches.as_ref(), surroundings)?;
             Ok(Invocation::Run {
                 config: Box::new(config),
+                logs,
+                unknown_variables: environment::unknown(&command(), std::env::vars_os()),
+            })
+        }
+        Command::Webhook(args) => {
+            let matches = matches.remove_subcommand().map(|(_, webhook)| webhook);
+            let logs = args.logs.settings();
+            let settings = webhook::settings(*args, matches.as_ref())?;
+            Ok(Invocation::Webhook {
+                settings: Box::new(settings),
                 logs,
                 unknown_variables: environment::unknown(&command(), std::env::vars_os()),
             })

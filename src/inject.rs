@@ -57,7 +57,7 @@ const LONGEST_PROBLEM: usize = 500;
 
 impl Refusal {
     /// `None` where there is no problem.
-    fn of(problems: Vec<String>) -> Option<Self> {
+    fn of(problems: &[String]) -> Option<Self> {
         let problems: Vec<String> = problems
             .iter()
             .take(MOST_PROBLEMS)
@@ -139,7 +139,7 @@ fn put_in(
     let listeners = Listeners::of(request, namespace, &installation.cluster_domain)?;
     let mode = request.sidecar.unwrap_or(installation.sidecar);
     let resources = request.resources.over(&installation.resources);
-    if let Some(refusal) = Refusal::of(clash::find(pod, &listeners, mode, &resources)) {
+    if let Some(refusal) = Refusal::of(&clash::find(pod, &listeners, mode, &resources)) {
         return Err(refusal);
     }
     let container = sidecar::container(request, &listeners, mode, &resources, installation);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use podrobin::cli::{self, Invocation, Surroundings};
-use podrobin::{app, demo, manifests, probe, telemetry};
+use podrobin::{app, demo, manifests, probe, telemetry, webhook};
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os(), &Surroundings::read()) {
@@ -17,16 +17,20 @@ fn main() -> ExitCode {
             logs,
             unknown_variables,
         } => {
-            if let Err(error) = telemetry::init(&logs) {
+            if let Err(error) = begin_log(&logs, "run", unknown_variables) {
                 return failed(&error);
             }
-            for variable in unknown_variables {
-                tracing::warn!(
-                    variable,
-                    "no such setting; `podrobin run --help` lists what there is"
-                );
-            }
             ended(app::run(*config))
+        }
+        Invocation::Webhook {
+            settings,
+            logs,
+            unknown_variables,
+        } => {
+            if let Err(error) = begin_log(&logs, "webhook", unknown_variables) {
+                return failed(&error);
+            }
+            ended(webhook::run(*settings))
         }
         Invocation::Demo(flags) => {
             let options = demo::Options {
@@ -55,6 +59,21 @@ fn ended<E: Display>(result: Result<(), E>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+fn begin_log(
+    logs: &telemetry::Settings,
+    command: &str,
+    unknown_variables: Vec<String>,
+) -> Result<(), telemetry::Error> {
+    telemetry::init(logs)?;
+    for variable in unknown_variables {
+        tracing::warn!(
+            variable,
+            "no such setting; `podrobin {command} --help` lists what there is"
+        );
+    }
+    Ok(())
 }
 
 /// One line on standard error, whatever the log's format: it is for the person who started it.

@@ -226,7 +226,8 @@ fn join_raw(out: &mut String, text: &str) {
 /// Files of YAML need a line between them, those of JSON do not.
 fn join(out: &mut String, text: &str) {
     let json = |text: &str| text.trim_start().starts_with('{');
-    if !out.is_empty() && !text.starts_with("---") && !(json(out) && json(text)) {
+    let apart = text.starts_with("---") || (json(out) && json(text));
+    if !out.is_empty() && !apart {
         // A directive is for a document of its own, and needs the end of the one before.
         let between = if text.starts_with('%') {
             "...\n"

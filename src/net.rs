@@ -52,6 +52,18 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// What an address that can't be bound calls for.
+pub fn mend_bind(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; stop its owner or choose another".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "no right to this port; choose one from 1024 on, or allow it (net.ipv4.ip_unprivileged_port_start)".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has this address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// Accepts a connection that waits in the kernel, whether the event loop knows of it or not.
 pub fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     let (socket, peer) = SockRef::from(listener).accept().ok()?;

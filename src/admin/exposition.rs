@@ -3,6 +3,7 @@
 //! What a pod did is counted in series of its own (`podrobin_pod_...`), which end when the pod leaves the list. The
 //! totals of a target are counted apart from its pods, so they never go back.
 
+mod common;
 mod families;
 
 use std::fmt;
@@ -15,25 +16,28 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::AdminState;
-use super::process::Process;
 use crate::discovery::Status;
 use crate::metrics::TargetMetrics;
 use crate::snapshot::Snapshot;
 use crate::stats::TargetStats;
 
+pub use common::{COMMON, Common};
 pub use families::FAMILIES;
 
-/// A metric family; the table of docs/metrics.md is made of these.
+/// A metric family; the tables of docs/metrics.md are made of these.
 #[derive(Debug)]
-pub struct Family {
+pub struct Family<S = Samples> {
     /// Without the suffix that OpenMetrics gives its samples: see [`Family::sample_name`].
     pub name: &'static str,
     pub kind: Kind,
     pub labels: &'static [&'static str],
     /// One sentence without its full stop.
     pub help: &'static str,
-    samples: Samples,
+    pub samples: S,
 }
+
+/// Writes the samples of a family.
+pub type Write<T> = fn(&T, MetricEncoder<'_>) -> fmt::Result;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -45,40 +49,33 @@ pub enum Kind {
 
 /// Where a family's samples come from.
 #[derive(Debug)]
-enum Samples {
-    /// The process has one, or none where it cannot be read.
-    Process(fn(&Scrape) -> Option<Number>),
+pub enum Samples {
     /// Each target has one, or none while there is nothing to tell.
     Target(fn(&Scrape, &Target) -> Option<Number>),
     /// Each target has some.
     Series(fn(&Target) -> Series),
-    Histogram(fn(&Target, MetricEncoder<'_>) -> fmt::Result),
-    Version,
+    Histogram(Write<Target>),
 }
 
 /// Numbers, each with the values of its labels after `target`.
 type Series = Vec<(Vec<String>, u64)>;
 
 #[derive(Clone, Copy, Debug)]
-enum Number {
+pub enum Number {
     Whole(u64),
     Real(f64),
 }
 
 /// All that one scrape reads, so that its families agree with each other.
 #[derive(Debug)]
-struct Scrape {
+pub struct Scrape {
     now: SystemTime,
-    started: SystemTime,
-    ready: bool,
-    process: Process,
-    /// Alive, over all threads.
-    tasks: u64,
+    common: Common,
     targets: Vec<Target>,
 }
 
 #[derive(Debug)]
-struct Target {
+pub struct Target {
     name: String,
     snapshot: Arc<Snapshot>,
     status: Status,
@@ -94,26 +91,44 @@ pub fn encode(state: &AdminState, now: SystemTime) -> String {
         stats: view.stats.clone(),
         metrics: view.metrics.clone(),
     });
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape {
+    text_of(Scrape {
         now,
-        started: state.started,
-        ready: state.readiness.pending().is_empty(),
-        process: Process::read(),
-        tasks: state
-            .runtimes
-            .iter()
-            .map(|runtime| runtime.num_alive_tasks() as u64)
-            .sum(),
+        common: Common::read(state.started, &state.readiness, &state.runtimes),
         targets: targets.collect(),
-    }));
+    })
+}
+
+/// What a collector tells, as OpenMetrics text.
+pub fn text_of(collector: impl Collector + 'static) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(collector));
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = text::encode(&mut out, &registry);
     out
 }
 
-impl Family {
+impl<S> Family<S> {
+    /// What it is, wherever its samples come from.
+    pub fn head(&self) -> Family<()> {
+        Family {
+            name: self.name,
+            kind: self.kind,
+            labels: self.labels,
+            help: self.help,
+            samples: (),
+        }
+    }
+
+    /// Writes what the family is; its samples are to follow.
+    pub fn describe<'a>(
+        &self,
+        encoder: &'a mut DescriptorEncoder<'_>,
+    ) -> Result<MetricEncoder<'a>, fmt::Error> {
+        let help = format!("{}.", self.help);
+        encoder.encode_descriptor(self.name, &help, None, self.kind.metric_type())
+    }
+
     /// The name of its samples: counters end in `_total`, an info in `_info`.
     pub fn sample_name(&self) -> String {
         match self.kind {
@@ -147,23 +162,16 @@ impl Kind {
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for family in FAMILIES {
-            let help = format!("{}.", family.help);
-            let encoder =
-                encoder.encode_descriptor(family.name, &help, None, family.kind.metric_type())?;
+            let encoder = family.describe(&mut encoder)?;
             self.encode_family(family, encoder)?;
         }
-        Ok(())
+        self.common.encode(&mut encoder)
     }
 }
 
 impl Scrape {
     fn encode_family(&self, family: &Family, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         match family.samples {
-            Samples::Version => encoder.encode_info(&[("version", env!("CARGO_PKG_VERSION"))]),
-            Samples::Process(read) => match read(self) {
-                Some(number) => number.encode(family.kind, &mut encoder),
-                None => Ok(()),
-            },
             Samples::Target(read) => {
                 for target in &self.targets {
                     if let Some(number) = read(self, target) {

@@ -8,11 +8,7 @@ use crate::snapshot::{Member, Snapshot};
 
 /// `pending` are the gates still closed.
 pub fn readiness(pending: &[String], targets: &[TargetView], now: SystemTime) -> String {
-    let mut text = if pending.is_empty() {
-        "ok\n".to_owned()
-    } else {
-        format!("not ready, waiting for: {}\n", pending.join(", "))
-    };
+    let mut text = answer(pending);
     for target in targets {
         let snapshot = target.snapshots.borrow().clone();
         let status = target.status.borrow().clone();
@@ -34,6 +30,15 @@ pub fn readiness(pending: &[String], targets: &[TargetView], now: SystemTime) ->
         text.push('\n');
     }
     text
+}
+
+/// The line that answers.
+pub fn answer(pending: &[String]) -> String {
+    if pending.is_empty() {
+        "ok\n".to_owned()
+    } else {
+        format!("not ready, waiting for: {}\n", pending.join(", "))
+    }
 }
 
 fn endpoints(snapshot: &Snapshot) -> String {

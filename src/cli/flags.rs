@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use crate::config::{
     FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts, TlsWhen, UpstreamProtocol,
 };
-use crate::telemetry::Filter;
+use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
 
 #[derive(Args, Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct RunArgs {
     pub kubernetes: KubernetesArgs,
     #[command(flatten, next_help_heading = "Logs")]
     pub logs: LogArgs,
+    #[command(flatten, next_help_heading = "Logs")]
+    pub access_log: AccessLogArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -436,7 +438,10 @@ pub struct LogArgs {
         default_value_t
     )]
     pub log_level: Filter,
+}
 
+#[derive(Args, Clone, Debug)]
+pub struct AccessLogArgs {
     /// A line for each request on standard output
     #[arg(
         long,
@@ -445,6 +450,15 @@ pub struct LogArgs {
         default_value_t = AccessLogArg::Off
     )]
     pub access_log: AccessLogArg,
+}
+
+impl LogArgs {
+    pub fn settings(&self) -> telemetry::Settings {
+        telemetry::Settings {
+            format: self.log_format,
+            filter: self.log_level.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -56,7 +56,7 @@ fn hint(args: &[OsString]) -> String {
     match given {
         Some(given) => format!("`podrobin {} --help` lists the flags", given.get_name()),
         None => {
-            "the commands are `podrobin run`, `demo`, `inject`, `uninject`, `await` and `sleep`"
+            "the commands are `podrobin run`, `demo`, `inject`, `uninject`, `webhook`, `await` and `sleep`"
                 .to_owned()
         }
     }
@@ -86,8 +86,10 @@ fn origin(error: &clap::Error, args: &[OsString]) -> String {
         .iter()
         .filter_map(|arg| arg.to_str())
         .any(|arg| arg == flag || arg.starts_with(&format!("{flag}=")));
-    let variable = super::command()
-        .get_subcommands()
+    let command = super::command();
+    let given = args.get(1).and_then(|arg| command.find_subcommand(arg));
+    let variable = given
+        .into_iter()
         .flat_map(clap::Command::get_arguments)
         .find(|arg| arg.get_long() == flag.strip_prefix("--"))
         .and_then(|arg| arg.get_env()?.to_str().map(str::to_owned));

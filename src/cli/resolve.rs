@@ -48,7 +48,7 @@ pub(super) fn config(
     matches: Option<&ArgMatches>,
     surroundings: &Surroundings,
 ) -> Result<Config, Refusal> {
-    let origin = Origin { matches };
+    let origin = Origin::of("PODROBIN_", matches);
     let kubernetes = args.kubernetes;
     if kubernetes.context.is_some() && kubernetes.kubeconfig.is_none() {
         return Err(Refusal::usage(format_args!(
@@ -95,7 +95,7 @@ pub(super) fn config(
         retry: retry(&args.retries),
         upstream_protocol,
         upstream_tls,
-        access_log: args.logs.access_log.format(),
+        access_log: args.access_log.access_log.format(),
     })
 }
 
@@ -253,13 +253,19 @@ fn retry(args: &RetryArgs) -> RetrySettings {
 }
 
 /// Says of a flag whether it was typed or came from the environment.
-struct Origin<'a> {
+pub(super) struct Origin<'a> {
+    /// What the variables of the command's flags begin with.
+    prefix: &'static str,
     matches: Option<&'a ArgMatches>,
 }
 
-impl Origin<'_> {
+impl<'a> Origin<'a> {
+    pub(super) fn of(prefix: &'static str, matches: Option<&'a ArgMatches>) -> Self {
+        Self { prefix, matches }
+    }
+
     /// `--listen`, or `--listen (PODROBIN_LISTEN)` where the environment set it.
-    fn flag(&self, id: &str) -> FlagName {
+    pub(super) fn flag(&self, id: &str) -> FlagName {
         let from_environment = self
             .matches
             .is_some_and(|matches| matches.value_source(id) == Some(ValueSource::EnvVariable));
@@ -269,22 +275,23 @@ impl Origin<'_> {
                 "endpoints" => "endpoint".to_owned(),
                 _ => id.replace('_', "-"),
             },
-            from_environment,
+            prefix: from_environment.then_some(self.prefix),
         }
     }
 }
 
-struct FlagName {
+pub(super) struct FlagName {
     long: String,
-    from_environment: bool,
+    /// What its variable begins with, where that has set it.
+    prefix: Option<&'static str>,
 }
 
 impl fmt::Display for FlagName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--{}", self.long)?;
-        if self.from_environment {
+        if let Some(prefix) = self.prefix {
             let variable = self.long.replace('-', "_").to_uppercase();
-            write!(f, " (PODROBIN_{variable})")?;
+            write!(f, " ({prefix}{variable})")?;
         }
         Ok(())
     }

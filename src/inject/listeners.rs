@@ -66,7 +66,7 @@ impl Listeners {
         if problems.is_empty() {
             problems = listeners.contradictions(namespace);
         }
-        match Refusal::of(problems) {
+        match Refusal::of(&problems) {
             Some(refusal) => Err(refusal),
             None => Ok(listeners),
         }

@@ -46,7 +46,7 @@ pub(super) fn read(pod: &Value) -> Result<Option<Request>, Refusal> {
         problems: Vec::new(),
     };
     let request = reader.request();
-    match Refusal::of(reader.problems) {
+    match Refusal::of(&reader.problems) {
         Some(refusal) => Err(refusal),
         None => Ok(request),
     }

@@ -30,3 +30,4 @@ mod secrets;
 mod sidecar;
 mod slices;
 mod wait;
+mod webhook;

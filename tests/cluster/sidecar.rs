@@ -71,7 +71,21 @@ impl Sidecar {
             .args(arguments)
             .env_clear()
             .envs(environment.iter().cloned());
-        Self::launch(command).await
+        Self::launch(command, "proxy").await
+    }
+
+    /// `podrobin webhook`, whose listener is the proxy's here.
+    pub async fn start_webhook(certificate: &Path, key: &Path, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podrobin"));
+        command
+            .args(["webhook", "--linger", "0"])
+            .arg("--tls-cert")
+            .arg(certificate)
+            .arg("--tls-key")
+            .arg(key)
+            .args(flags)
+            .env_clear();
+        Self::launch(command, "webhook").await
     }
 
     /// Starts it as in a pod: it sees `account` where a pod's credentials are, and knows the API server from the
@@ -93,10 +107,11 @@ impl Sidecar {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("KUBERNETES_SERVICE_HOST", server.ip().to_string())
             .env("KUBERNETES_SERVICE_PORT", server.port().to_string());
-        Self::launch(command).await
+        Self::launch(command, "proxy").await
     }
 
-    async fn launch(mut command: Command) -> Self {
+    /// `listener` is what its main one is called in the log.
+    async fn launch(mut command: Command, listener: &str) -> Self {
         command
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--log-format", "json"])
@@ -121,7 +136,7 @@ impl Sidecar {
             proxy: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         sidecar.admin = sidecar.listening("admin").await;
-        sidecar.proxy = sidecar.listening("proxy").await;
+        sidecar.proxy = sidecar.listening(listener).await;
         sidecar
     }
 

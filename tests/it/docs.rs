@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use podrobin::admin::FAMILIES;
+use podrobin::admin::{COMMON, FAMILIES, Family};
 use podrobin::inject::ANNOTATIONS;
+use podrobin::webhook;
 
 /// What stands between the marks `<!-- NAME -->` and `<!-- end of NAME -->`.
 fn part(file: &str, name: &str) -> String {
@@ -72,7 +73,7 @@ fn flags(command: &clap::Command) -> String {
 #[test]
 fn the_table_of_settings_is_what_help_says() {
     let command = podrobin::cli::command();
-    for name in ["run", "demo", "inject", "await"] {
+    for name in ["run", "webhook", "demo", "inject", "await"] {
         let command = command.find_subcommand(name).unwrap();
         assert_same(
             "docs/configuration.md",
@@ -82,15 +83,25 @@ fn the_table_of_settings_is_what_help_says() {
     }
 }
 
+/// Flags of one meaning in several commands have one variable.
+fn prefix(command: &str, heading: Option<&str>) -> &'static str {
+    match (command, heading) {
+        ("run", _) | (_, Some("Logs")) => "PODROBIN_",
+        (_, Some("Sidecar")) => "PODROBIN_INJECT_",
+        ("webhook", _) => "PODROBIN_WEBHOOK_",
+        ("demo", _) => "PODROBIN_DEMO_",
+        ("inject", _) => "PODROBIN_INJECT_",
+        ("uninject", _) => "PODROBIN_UNINJECT_",
+        ("await", _) => "PODROBIN_AWAIT_",
+        ("sleep", _) => "PODROBIN_SLEEP_",
+        _ => panic!("{command}"),
+    }
+}
+
 #[test]
 fn every_flag_has_a_variable_of_its_name() {
-    for (name, prefix) in [
-        ("run", "PODROBIN_"),
-        ("demo", "PODROBIN_DEMO_"),
-        ("inject", "PODROBIN_INJECT_"),
-        ("uninject", "PODROBIN_UNINJECT_"),
-        ("await", "PODROBIN_AWAIT_"),
-        ("sleep", "PODROBIN_SLEEP_"),
+    for name in [
+        "run", "webhook", "demo", "inject", "uninject", "await", "sleep",
     ] {
         let command = podrobin::cli::command();
         let command = command.find_subcommand(name).unwrap();
@@ -104,6 +115,7 @@ fn every_flag_has_a_variable_of_its_name() {
                 assert_eq!(arg.get_env().unwrap(), "PODROBIN_ADMIN");
                 continue;
             }
+            let prefix = prefix(name, arg.get_help_heading());
             let expected = format!("{prefix}{}", long.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env().unwrap(), expected.as_str());
         }
@@ -165,10 +177,9 @@ fn examples_and_defaults_of_annotations_are_taken() {
     }
 }
 
-#[test]
-fn the_table_of_metrics_is_what_is_exported() {
+fn table(families: impl Iterator<Item = Family<()>>) -> String {
     let mut expected = String::from("\n| name | type | labels | meaning |\n|---|---|---|---|\n");
-    for family in FAMILIES {
+    for family in families {
         let labels: Vec<String> = family
             .labels
             .iter()
@@ -185,5 +196,15 @@ fn the_table_of_metrics_is_what_is_exported() {
         .unwrap();
     }
     expected.push('\n');
-    assert_same("docs/metrics.md", "metrics", &expected);
+    expected
+}
+
+#[test]
+fn the_tables_of_metrics_are_what_is_exported() {
+    let sidecar = table(FAMILIES.iter().map(Family::head));
+    assert_same("docs/metrics.md", "metrics of the sidecar", &sidecar);
+    let webhook = table(webhook::FAMILIES.iter().map(Family::head));
+    assert_same("docs/metrics.md", "metrics of the webhook", &webhook);
+    let common = table(COMMON.iter().map(Family::head));
+    assert_same("docs/metrics.md", "metrics of all", &common);
 }

@@ -87,3 +87,5 @@ mod tls;
 mod unreadable;
 #[cfg(test)]
 mod upgrades;
+#[cfg(test)]
+mod webhook;

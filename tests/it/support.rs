@@ -15,6 +15,7 @@ pub mod resources;
 pub mod sidecar;
 pub mod slices;
 pub mod tls;
+pub mod webhook;
 pub mod wire;
 pub mod within;
 
@@ -25,4 +26,5 @@ pub use load::Load;
 pub use pod::Pod;
 pub use sidecar::Sidecar;
 pub use slices::Slices;
+pub use webhook::Webhook;
 pub use within::{eventually, soon, within};

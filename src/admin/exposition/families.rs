@@ -14,22 +14,8 @@ use crate::stats::{CLASSES, Count, EndpointStats, LATENCY_BOUNDS};
 const TARGET: &[&str] = &["target"];
 const POD: &[&str] = &["target", "pod", "address"];
 
-/// Every family of `/metrics`, in the order shown.
+/// The families of the sidecar's `/metrics`, in the order shown, which ends with [`super::COMMON`].
 pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "podrobin_build",
-        kind: Kind::Info,
-        labels: &["version"],
-        help: "What is running",
-        samples: Samples::Version,
-    },
-    Family {
-        name: "podrobin_ready",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "1 where /readyz answers 200",
-        samples: Samples::Process(|scrape| Some(Number::Whole(scrape.ready.into()))),
-    },
     Family {
         name: "podrobin_requests",
         kind: Kind::Counter,
@@ -239,55 +225,6 @@ pub const FAMILIES: &[Family] = &[
         samples: Samples::Target(|_, target| {
             open(target, Count::TunnelOpened, Count::TunnelClosed)
         }),
-    },
-    Family {
-        name: "podrobin_tasks",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "Tasks that have not ended, over all threads: some for each connection, and a few that stay",
-        samples: Samples::Process(|scrape| Some(Number::Whole(scrape.tasks))),
-    },
-    Family {
-        name: "process_start_time_seconds",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "When the process began, in seconds since 1970",
-        samples: Samples::Process(|scrape| Some(age(SystemTime::UNIX_EPOCH, scrape.started))),
-    },
-    Family {
-        name: "process_cpu_seconds",
-        kind: Kind::Counter,
-        labels: &[],
-        help: "CPU time used, user and system",
-        samples: Samples::Process(|scrape| scrape.process.cpu_seconds.map(Number::Real)),
-    },
-    Family {
-        name: "process_resident_memory_bytes",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "Memory resident now",
-        samples: Samples::Process(|scrape| scrape.process.resident_bytes.map(Number::Whole)),
-    },
-    Family {
-        name: "process_open_fds",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "File descriptors open now",
-        samples: Samples::Process(|scrape| scrape.process.open_fds.map(Number::Whole)),
-    },
-    Family {
-        name: "process_max_fds",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "File descriptors allowed",
-        samples: Samples::Process(|scrape| scrape.process.max_fds.map(Number::Whole)),
-    },
-    Family {
-        name: "process_threads",
-        kind: Kind::Gauge,
-        labels: &[],
-        help: "Threads now",
-        samples: Samples::Process(|scrape| scrape.process.threads.map(Number::Whole)),
     },
 ];
 

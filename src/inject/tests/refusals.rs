@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Annotations<'a> = &'a [(&'a str, &'a str)];
+
 /// Asserts that a pod is refused, unchanged, in words that hold all of `words`.
 fn refused(pod: &Value, words: &[&str]) {
     let mut tried = pod.clone();
@@ -16,7 +18,7 @@ fn refused(pod: &Value, words: &[&str]) {
 
 #[test]
 fn annotations_that_make_no_sense() {
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[(Annotations, &[&str])] = &[
         (
             &[("service", "")],
             &["podrobin.io/service", "names no Service"],
@@ -225,13 +227,13 @@ fn what_stands_in_the_sidecars_way() {
         ),
         (
             capturing(|spec| {
-                spec["hostAliases"] = json!([{"ip": "127.0.1.1", "hostnames": ["x"]}])
+                spec["hostAliases"] = json!([{"ip": "127.0.1.1", "hostnames": ["x"]}]);
             }),
             &["hostAliases", "127.0.1.1"],
         ),
         (
             capturing(|spec| {
-                spec["hostAliases"] = json!([{"ip": "10.0.0.1", "hostnames": ["x", "cart.shop"]}])
+                spec["hostAliases"] = json!([{"ip": "10.0.0.1", "hostnames": ["x", "cart.shop"]}]);
             }),
             &["hostAliases", "cart.shop elsewhere"],
         ),

@@ -22,6 +22,8 @@ pub struct Sidecar {
 /// The command line of a sidecar to be.
 #[derive(Debug)]
 pub struct Plan {
+    /// The command, and the name of its main listener.
+    command: [&'static str; 2],
     args: Vec<String>,
     variables: Vec<(String, String)>,
     workers: usize,
@@ -189,10 +191,24 @@ impl Drop for Sidecar {
 impl Plan {
     fn run() -> Self {
         Self {
+            command: ["run", "proxy"],
             args: Vec::new(),
             variables: Vec::new(),
             workers: 2,
         }
+    }
+
+    /// Of `podrobin webhook`, whose listener is the proxy's here.
+    pub fn webhook() -> Self {
+        Self {
+            command: ["webhook", "webhook"],
+            ..Self::run()
+        }
+    }
+
+    pub fn with_flag(mut self, flag: &str) -> Self {
+        self.args.push(flag.to_owned());
+        self
     }
 
     pub fn with(mut self, flag: &str, value: &str) -> Self {
@@ -228,15 +244,17 @@ impl Plan {
 
     /// Starts it and waits until it listens.
     pub async fn start_unready(self) -> Sidecar {
+        let [command, listener] = self.command;
+        let workers = format!("--workers={}", self.workers);
         let mut child = Command::new(env!("CARGO_BIN_EXE_podrobin"))
             .env_clear()
             .envs(self.variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
-            .arg(format!("--workers={}", self.workers))
+            .args([command, "--listen", "127.0.0.1:0"])
+            .args(["--admin", "127.0.0.1:0", "--log-format", "json"])
+            .args(Some(workers).filter(|_| command == "run"))
             .args(self.args)
             .spawn()
             .unwrap();
@@ -250,7 +268,7 @@ impl Plan {
             admin: nowhere,
             log,
         };
-        sidecar.proxy = sidecar.listening("proxy").await;
+        sidecar.proxy = sidecar.listening(listener).await;
         sidecar.admin = sidecar.listening("admin").await;
         sidecar
     }
