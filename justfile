@@ -62,6 +62,7 @@ _corpus target:
 # Benchmarks with a bound of their own; throughput needs haproxy, nginx and wrk
 bench:
     cargo bench --bench pick
+    cargo bench --bench policies
     cargo bench --bench propagation
 
 # Known vulnerabilities in dependencies; fetches a database, so not part of `ci`

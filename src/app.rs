@@ -23,12 +23,12 @@ use tracing::info;
 use crate::access_log::AccessLog;
 use crate::admin::{self, AdminState, TargetView};
 use crate::admission::Limit;
-use crate::config::{Config, Source, Target, TlsWhen};
+use crate::config::{Config, Policy, Source, Target, TlsWhen};
 use crate::discovery::file::FileError;
 use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
 use crate::drain::{self, Vital};
 use crate::kube_client::{KubeClient, KubeError, Tuning};
-use crate::membership::{FACT_QUEUE, Inlets, Membership};
+use crate::membership::{Choice, FACT_QUEUE, Inlets, Membership};
 use crate::metrics::TargetMetrics;
 use crate::proxy::{self, PARTING, Settings};
 use crate::readiness::Readiness;
@@ -202,7 +202,7 @@ impl App {
                 listener = "proxy",
                 address = %line.listen,
                 target = &*line.name,
-                policy = line.target.policy.as_str(),
+                policy = %line.target.policy,
                 "listening"
             );
             let (shared, view) = line.join(
@@ -331,7 +331,10 @@ impl Line {
         let metrics = Arc::new(TargetMetrics::default());
         let (membership, snapshots) = Membership::new(
             self.name.to_string(),
-            self.target.policy,
+            Choice {
+                policy: self.target.policy.clone(),
+                subset: config.subset.clone(),
+            },
             workers,
             stats.clone(),
             metrics.clone(),
@@ -354,6 +357,10 @@ impl Line {
                 retry: config.retry.clone(),
                 upstream_protocol: config.upstream_protocol,
                 upstream_tls: self.tls.clone(),
+                hash_key: match &self.target.policy {
+                    Policy::Hash(key) => Some(key.clone()),
+                    _ => None,
+                },
             },
             stats: stats.clone(),
             requests: bounds.requests.clone(),
@@ -369,7 +376,7 @@ impl Line {
         let view = TargetView {
             name: self.name.to_string(),
             listen: self.listen,
-            policy: self.target.policy,
+            policy: self.target.policy.clone(),
             snapshots,
             status,
             stats,
@@ -386,8 +393,8 @@ impl Line {
         tasks: &mut JoinSet<()>,
     ) {
         match (&self.target.source, kube) {
-            (Source::Fixed(addresses), _) => {
-                tasks.spawn(fixed::run(addresses.clone(), outlet));
+            (Source::Fixed(pods), _) => {
+                tasks.spawn(fixed::run(pods.clone(), outlet));
             }
             (Source::File { path, service }, _) => {
                 let selection = vantage::selection(&config.pod);

@@ -2,22 +2,37 @@
 //!
 //! A further policy is a variant of `State` and of `Order`, with a file of its own.
 
+mod hash;
+mod key;
+mod least_request;
+mod maglev;
+mod peak_ewma;
 mod random;
 mod round_robin;
+mod sample;
+mod schedule;
 mod trial;
+mod weighted;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config::Policy;
 use crate::endpoint::Identity;
+use crate::stats::{EndpointStats, PeakEwma, TargetStats};
 
+use hash::{Hash, Hashing};
+use least_request::LeastRequest;
+use peak_ewma::Latency;
 use random::Random;
 use round_robin::{Rotation, RoundRobin};
 use trial::{Trial, Trials};
+use weighted::Weighting;
 
+pub use key::key;
 pub use trial::TrialPass;
 
 /// Makes pickers, and carries from one to the next what must survive an update. Owned by membership.
@@ -32,6 +47,10 @@ pub struct Balancer {
 enum State {
     RoundRobin(Rotation),
     Random,
+    LeastRequest { choices: usize },
+    PeakEwma { decay: Duration },
+    Weighted(Weighting),
+    Hash(Hashing),
 }
 
 /// One endpoint that may be picked.
@@ -42,6 +61,9 @@ pub struct Candidate {
     pub identity: Identity,
     /// On trial: gets one request at a time, ahead of its turn.
     pub trial: bool,
+    /// 0: gets requests only while nobody has more.
+    pub weight: u32,
+    pub stats: Arc<EndpointStats>,
 }
 
 /// Chooses a member for each request. Shared by all workers, never changed.
@@ -55,6 +77,17 @@ pub struct Picker {
 enum Order {
     RoundRobin(RoundRobin),
     Random(Random),
+    LeastRequest(LeastRequest),
+    Latency(Latency),
+    Hash(Hash),
+}
+
+/// What a pick may depend on besides the endpoints.
+pub struct Ask<'a> {
+    /// What of the request is hashed, where there is such a thing.
+    pub key: Option<u64>,
+    /// The clock, which most picks do not look at.
+    pub now: &'a dyn Fn() -> Instant,
 }
 
 /// A choice.
@@ -65,12 +98,27 @@ pub struct Pick {
     pub trial: Option<TrialPass>,
 }
 
+impl Ask<'_> {
+    /// For a request with this key, now.
+    pub fn now(key: Option<u64>) -> Self {
+        Self {
+            key,
+            now: &Instant::now,
+        }
+    }
+}
+
 impl Balancer {
-    pub fn new(policy: Policy) -> Self {
+    /// `totals` are those of the target whose pickers it makes.
+    pub fn new(policy: &Policy, totals: &Arc<TargetStats>) -> Self {
         let state = match policy {
             // At random: sidecars that start together must not march in step.
             Policy::RoundRobin => State::RoundRobin(Rotation::starting_at(fastrand::u32(..))),
             Policy::Random => State::Random,
+            Policy::LeastRequest { choices } => State::LeastRequest { choices: *choices },
+            Policy::PeakEwma { decay } => State::PeakEwma { decay: *decay },
+            Policy::Weighted => State::Weighted(Weighting::default()),
+            Policy::Hash(_) => State::Hash(Hashing::new(totals.clone())),
         };
         Self {
             state,
@@ -78,13 +126,44 @@ impl Balancer {
         }
     }
 
+    /// What is counted of an endpoint that is new: with what the policy has to know.
+    pub fn stats(&self, workers: usize, now: Instant) -> Arc<EndpointStats> {
+        Arc::new(match &self.state {
+            State::PeakEwma { decay } => {
+                EndpointStats::with_latency(workers, PeakEwma::new(*decay, now))
+            }
+            _ => EndpointStats::new(workers),
+        })
+    }
+
     /// A picker over `candidates`, which are sorted by identity.
     pub fn picker(&mut self, candidates: &[Candidate]) -> Picker {
-        let (on_trial, steady): (Vec<_>, Vec<_>) =
-            candidates.iter().partition(|candidate| candidate.trial);
+        // Those of weight 0 are there for when nobody else is, or nobody who is not on trial.
+        let (weighty, idle): (Vec<_>, Vec<_>) = candidates
+            .iter()
+            .partition(|candidate| candidate.weight > 0);
+        let by_trial = |candidates: Vec<_>| -> (Vec<&Candidate>, Vec<&Candidate>) {
+            candidates
+                .into_iter()
+                .partition(|candidate: &&Candidate| candidate.trial)
+        };
+        let (mut on_trial, mut steady) = by_trial(weighty);
+        if steady.is_empty() {
+            let (idle_on_trial, idle_steady) = by_trial(idle);
+            steady = idle_steady;
+            if on_trial.is_empty() && steady.is_empty() {
+                on_trial = idle_on_trial;
+            }
+        }
         let order = match &mut self.state {
             State::RoundRobin(rotation) => Order::RoundRobin(rotation.next_picker(&steady)),
             State::Random => Order::Random(Random::new(&steady)),
+            State::LeastRequest { choices } => {
+                Order::LeastRequest(LeastRequest::new(&steady, *choices))
+            }
+            State::PeakEwma { .. } => Order::Latency(Latency::new(&steady)),
+            State::Weighted(weighting) => Order::RoundRobin(weighting.next_picker(&steady)),
+            State::Hash(hashing) => Order::Hash(hashing.next_picker(&steady)),
         };
         Picker {
             order,
@@ -100,11 +179,14 @@ impl Picker {
 
     /// The next endpoint, or `None` where there is none at all. An endpoint for which `tried` holds is chosen only
     /// if there is no other that may be (one on trial may not be while another request tries it).
-    pub fn pick(&self, tried: impl Fn(usize) -> bool) -> Option<Pick> {
-        self.pick_trial(&tried).or_else(|| {
+    pub fn pick(&self, ask: &Ask<'_>, tried: impl Fn(usize) -> bool) -> Option<Pick> {
+        self.pick_trial(ask, &tried).or_else(|| {
             let member = match &self.order {
                 Order::RoundRobin(order) => order.pick(&tried),
                 Order::Random(order) => order.pick(&tried),
+                Order::LeastRequest(order) => order.pick(&tried),
+                Order::Latency(order) => order.pick(ask, &tried),
+                Order::Hash(order) => order.pick(ask, &tried),
             };
             let member = member.or_else(|| self.pick_without_pass(&tried))?;
             Some(Pick {
@@ -114,11 +196,11 @@ impl Picker {
         })
     }
 
-    fn pick_trial(&self, tried: impl Fn(usize) -> bool) -> Option<Pick> {
+    fn pick_trial(&self, ask: &Ask<'_>, tried: impl Fn(usize) -> bool) -> Option<Pick> {
         if self.trials.is_empty() {
             return None;
         }
-        let now = Instant::now();
+        let now = (ask.now)();
         self.trials
             .iter()
             .filter(|trial| !tried(trial.member))
@@ -143,6 +225,15 @@ impl Order {
         match self {
             Self::RoundRobin(order) => order.is_empty(),
             Self::Random(order) => order.is_empty(),
+            Self::LeastRequest(order) => order.is_empty(),
+            Self::Latency(order) => order.is_empty(),
+            Self::Hash(order) => order.is_empty(),
         }
+    }
+}
+
+impl std::fmt::Debug for Ask<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ask").field("key", &self.key).finish()
     }
 }

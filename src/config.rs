@@ -1,11 +1,17 @@
 //! Resolved settings: what the rest of the program reads, with nothing left to decide.
 
+mod policy;
+mod span;
+
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+
+pub use policy::{HashKey, MOST_CHOICES, Policy};
+pub use span::Span;
 
 /// Everything `podrobin run` needs.
 #[derive(Clone, Debug)]
@@ -16,6 +22,7 @@ pub struct Config {
     pub workers: NonZeroUsize,
     pub kube: KubeAccess,
     pub pod: OwnPod,
+    pub subset: Option<Subset>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
@@ -37,12 +44,19 @@ pub enum Source {
     /// Watch the EndpointSlices of a Service.
     Service(ServiceRef),
     /// A list that never changes.
-    Fixed(Vec<SocketAddr>),
+    Fixed(Vec<FixedPod>),
     /// EndpointSlice manifests in a file; `service` selects where the file holds several.
     File {
         path: PathBuf,
         service: Option<FileSelector>,
     },
+}
+
+/// `ADDR:PORT[=WEIGHT]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedPod {
+    pub address: SocketAddr,
+    pub weight: u32,
 }
 
 /// `NAMESPACE/NAME[:PORT]`
@@ -70,13 +84,6 @@ pub enum PortRef {
     Name(String),
     /// The Service port's number; its name is read from the Service object.
     Number(u16),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Policy {
-    #[default]
-    RoundRobin,
-    Random,
 }
 
 /// What is spoken to pods.
@@ -143,6 +150,14 @@ pub struct OwnPod {
     pub zone: Option<String>,
     pub ip: Option<IpAddr>,
     pub family: FamilyChoice,
+}
+
+/// How many endpoints of a target are used, and which: each sidecar has a choice of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subset {
+    pub most: usize,
+    /// The own pod's name.
+    pub own: String,
 }
 
 /// Which family of a dual-stack Service to use.
@@ -261,15 +276,6 @@ impl Default for RetrySettings {
             retries: 2,
             budget_ratio: 0.2,
             budget_floor: 3,
-        }
-    }
-}
-
-impl Policy {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round-robin",
-            Self::Random => "random",
         }
     }
 }

@@ -23,8 +23,17 @@ pub struct Endpoint {
     pub node: Option<String>,
     pub zone: Option<String>,
     pub protocol: AppProtocol,
+    /// Its part of the requests, beside those of the others, where the policy is `weighted`; with 0 it gets none under
+    /// any policy, unless nobody has more.
+    pub weight: u32,
     pub standing: Standing,
 }
+
+/// The weight of endpoints that are given none.
+pub const USUAL_WEIGHT: u32 = 1;
+
+/// As the weights of the Gateway API.
+pub const MOST_WEIGHT: u32 = 1_000_000;
 
 /// Why an endpoint does or does not get traffic, by the list alone (ejection is membership's matter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +48,8 @@ pub enum Standing {
     NotReady,
     /// Ready, but topology hints or the traffic policy give it to clients elsewhere.
     Elsewhere,
+    /// It would get traffic, but more than this sidecar is to use are there.
+    Outside,
 }
 
 /// How a pod's port is spoken to, from `appProtocol` of the slice (KEP-3726).
@@ -53,6 +64,11 @@ pub enum AppProtocol {
     Tls,
     TlsHttp1,
     TlsHttp2,
+}
+
+/// A weight, if that is what `text` says.
+pub fn weight(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|weight| *weight <= MOST_WEIGHT)
 }
 
 impl Endpoint {
@@ -82,6 +98,7 @@ impl Standing {
             Self::Terminating => "terminating",
             Self::NotReady => "not_ready",
             Self::Elsewhere => "elsewhere",
+            Self::Outside => "outside",
         }
     }
 }

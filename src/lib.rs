@@ -34,6 +34,7 @@ pub mod readiness;
 pub mod relay;
 pub mod signals;
 pub mod snapshot;
+pub mod stable_hash;
 pub mod stats;
 pub mod telemetry;
 pub mod upstream_tls;

@@ -8,6 +8,8 @@
 //! It merges the list with ejections. Nobody else decides who gets traffic, so there is no race in which more than
 //! half of the pods could be ejected.
 
+mod subset;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -16,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::balance::{Balancer, Candidate};
-use crate::config::Policy;
+use crate::config::{Policy, Subset};
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::metrics::TargetMetrics;
@@ -37,12 +39,20 @@ pub struct Inlets {
     pub facts: mpsc::Receiver<Fact>,
 }
 
+/// How a target's pods are chosen.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub policy: Policy,
+    pub subset: Option<Subset>,
+}
+
 /// Holds the list, what is held against its members, and whose turn it is.
 #[derive(Debug)]
 pub struct Membership {
     target: String,
     workers: usize,
     balancer: Balancer,
+    subset: Option<Subset>,
     detector: Detector,
     /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
@@ -61,12 +71,12 @@ impl Membership {
     /// A membership that knows nobody yet, and where its snapshots appear.
     pub fn new(
         target: String,
-        policy: Policy,
+        choice: Choice,
         workers: usize,
         totals: Arc<TargetStats>,
         metrics: Arc<TargetMetrics>,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
-        let mut balancer = Balancer::new(policy);
+        let mut balancer = Balancer::new(&choice.policy, &totals);
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot {
             version: 0,
             members: Vec::new(),
@@ -77,6 +87,7 @@ impl Membership {
             target,
             workers,
             balancer,
+            subset: choice.subset,
             detector: Detector::default(),
             endpoints: Vec::new(),
             used: 0,
@@ -115,6 +126,9 @@ impl Membership {
     /// Replaces the list.
     fn apply(&mut self, mut update: Update) {
         self.keep_ended(&mut update.endpoints);
+        if let Some(subset) = &self.subset {
+            subset::choose(&mut update.endpoints, subset);
+        }
         self.log_change(&update.endpoints);
         // An endpoint that did not change keeps its Arc, which is how workers know it again cheaply.
         let mut last: HashMap<Identity, Arc<Endpoint>> = self
@@ -130,7 +144,7 @@ impl Membership {
                 _ => Arc::new(endpoint),
             })
             .collect();
-        let workers = self.workers;
+        let now = Instant::now();
         let mut stats = std::mem::take(&mut self.stats);
         self.stats = self
             .endpoints
@@ -140,11 +154,11 @@ impl Membership {
                 let kept = stats.remove(&identity);
                 (
                     identity,
-                    kept.unwrap_or_else(|| Arc::new(EndpointStats::new(workers))),
+                    kept.unwrap_or_else(|| self.balancer.stats(self.workers, now)),
                 )
             })
             .collect();
-        self.retain_used(Instant::now());
+        self.retain_used(now);
         self.publish();
         self.metrics.updates.inc();
         self.metrics
@@ -288,6 +302,8 @@ impl Membership {
                 member: index,
                 identity: member.endpoint.identity.clone(),
                 trial: matches!(member.health, Health::Trial { .. }),
+                weight: member.endpoint.weight,
+                stats: member.stats.clone(),
             })
             .collect();
         self.snapshots.send_replace(Arc::new(Snapshot {
@@ -314,7 +330,7 @@ impl Membership {
         Member {
             endpoint: endpoint.clone(),
             health,
-            stats: stats.unwrap_or_else(|| Arc::new(EndpointStats::new(self.workers))),
+            stats: stats.unwrap_or_else(|| self.balancer.stats(self.workers, Instant::now())),
         }
     }
 

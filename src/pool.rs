@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::UpstreamProtocol;
 use crate::endpoint::{Endpoint, Identity, Standing};
-use crate::stats::{Count, EndpointShard, EndpointStats, TargetStats};
+use crate::stats::{Count, EndpointShard, EndpointStats, PeakEwma, TargetStats};
 use crate::upstream_tls::UpstreamTls;
 
 pub use carrier::{BodyError, Carrier, Cause, Incoming, SendError};
@@ -139,6 +139,11 @@ where
 
     pub fn counters(&self) -> &EndpointShard {
         self.stats.shard(self.shared.worker)
+    }
+
+    /// The average of its latency, where the policy keeps one.
+    pub fn latency(&self) -> Option<&PeakEwma> {
+        self.stats.latency()
     }
 
     /// Whether membership wants to hear of successes there.

@@ -36,7 +36,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::access_log::AccessLog;
 use crate::admission::Limit;
-use crate::config::{Limits, RetrySettings, Timeouts, UpstreamProtocol};
+use crate::balance;
+use crate::config::{HashKey, Limits, RetrySettings, Timeouts, UpstreamProtocol};
 use crate::discovery;
 use crate::endpoint::Identity;
 use crate::error::Kind;
@@ -88,6 +89,8 @@ pub struct Settings {
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,
     pub upstream_tls: UpstreamTls,
+    /// What of a request decides on its pod, where the policy asks for it.
+    pub hash_key: Option<HashKey>,
 }
 
 impl Settings {
@@ -344,6 +347,8 @@ impl Proxy {
             return Err(Failure::new(Kind::HeaderTooLarge, reason));
         }
         let upgrade = self.upgrade(&head, body.is_end_stream())?;
+        let hash_key = self.settings.hash_key.as_ref();
+        let key = hash_key.and_then(|what| balance::key(what, &head, client.socket.ip()));
         self.budget.borrow_mut().deposit(Instant::now());
         headers::for_upstream(&mut head.headers, &client.address);
         if let Some(upgrade) = &upgrade {
@@ -366,6 +371,7 @@ impl Proxy {
             idempotent,
             stall,
             upgrade,
+            key,
         };
         let Some(limit) = timeout else {
             return self.forward(outgoing, client, record).await;

@@ -58,7 +58,7 @@ impl Member {
         }
     }
 
-    pub const STATES: [&'static str; 7] = [
+    pub const STATES: [&'static str; 8] = [
         "ready",
         "fallback",
         "ejected",
@@ -66,5 +66,6 @@ impl Member {
         "terminating",
         "not_ready",
         "elsewhere",
+        "outside",
     ];
 }

@@ -2,12 +2,16 @@
 //!
 //! Each worker has a shard of its own, so a count is one uncontended add; a reader sums the shards.
 
+mod ewma;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
 use crate::error::Flag;
+
+pub use ewma::{Outcome, PeakEwma};
 
 /// Status classes 1xx to 5xx.
 pub const CLASSES: usize = 5;
@@ -19,6 +23,8 @@ pub struct EndpointStats {
     shards: Box<[CachePadded<EndpointShard>]>,
     /// Set while membership counts failures against this endpoint: successes are news then.
     suspect: std::sync::atomic::AtomicBool,
+    /// Kept for the policy that asks for it.
+    latency: Option<PeakEwma>,
 }
 
 /// One worker's part of an endpoint's counts.
@@ -37,7 +43,20 @@ impl EndpointStats {
         Self {
             shards: (0..workers).map(|_| CachePadded::default()).collect(),
             suspect: false.into(),
+            latency: None,
         }
+    }
+
+    /// With a moving average of its latency.
+    pub fn with_latency(workers: usize, latency: PeakEwma) -> Self {
+        Self {
+            latency: Some(latency),
+            ..Self::new(workers)
+        }
+    }
+
+    pub fn latency(&self) -> Option<&PeakEwma> {
+        self.latency.as_ref()
     }
 
     pub fn shard(&self, worker: usize) -> &EndpointShard {
@@ -66,6 +85,19 @@ impl EndpointStats {
     pub fn in_flight(&self) -> u64 {
         let ended = self.sum(|shard| &shard.ended);
         self.attempts().saturating_sub(ended)
+    }
+
+    /// What it has in hand: attempts under way and tunnels. Each worker's shard is read, which costs a pick less than
+    /// a count that all workers write to would cost each request.
+    pub fn load(&self) -> u64 {
+        let mut begun = 0;
+        let mut ended = 0;
+        for shard in &self.shards {
+            ended += shard.ended.load(Relaxed) + shard.tunnels_closed.load(Relaxed);
+            begun += shard.started.load(Relaxed) + shard.tunnels_opened.load(Relaxed);
+        }
+        // Between two shards one worker may have begun what another has ended.
+        begun.saturating_sub(ended)
     }
 
     /// Tunnels open there.
@@ -201,6 +233,13 @@ impl TargetStats {
             .iter()
             .map(|shard| shard.counter(count).load(Relaxed))
             .sum()
+    }
+
+    /// Requests and tunnels under way, held requests among them.
+    pub fn load(&self) -> u64 {
+        let ended = self.count(Count::RequestEnded) + self.count(Count::TunnelClosed);
+        let begun = self.count(Count::RequestStarted) + self.count(Count::TunnelOpened);
+        begun.saturating_sub(ended)
     }
 
     /// Requests that ended, by status class (1 to 5) and flag.

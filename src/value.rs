@@ -8,14 +8,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use rustls::pki_types::ServerName;
 
-use crate::config::{FileSelector, PortRef};
+use crate::config::{FileSelector, FixedPod, PortRef};
+use crate::endpoint::{MOST_WEIGHT, USUAL_WEIGHT, weight};
 
-/// A length of time: `500ms`, `10s`, `1m 30s`; a bare `0` needs no unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub use crate::config::Span;
 
 /// A length of time, or `off` for as long as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,41 +39,8 @@ pub struct FileArg {
     pub service: Option<FileSelector>,
 }
 
-/// Longer than any use, and far from where adding it to a clock overflows.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "0" {
-            return Ok(Self(Duration::ZERO));
-        }
-        let span = SignedDuration::from_str(text)
-            .ok()
-            .and_then(|signed| Duration::try_from(signed).ok())
-            .ok_or("a duration has a number and a unit, such as 500ms, 10s or 2m")?;
-        if span > LONGEST {
-            return Err("at most 365 days".to_owned());
-        }
-        Ok(Self(span))
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        match millis {
-            0 => f.write_str("0"),
-            _ if millis.is_multiple_of(60_000) => write!(f, "{}m", millis / 60_000),
-            _ if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
-            _ => write!(f, "{millis}ms"),
-        }
-    }
-}
 
 /// A [`Span`] where nothing could ever happen within 0.
 pub fn positive(text: &str) -> Result<Span, String> {
@@ -181,14 +146,26 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A fixed endpoint: an address that can be connected to.
-pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
+/// A fixed endpoint: an address that can be connected to, and its weight where it has one.
+pub fn endpoint(text: &str) -> Result<FixedPod, String> {
+    let (address, weight) = match text.split_once('=') {
+        Some((address, weight)) => (address, weight_of(weight)?),
+        None => (text, USUAL_WEIGHT),
+    };
+    address
+        .parse()
         .ok()
         .filter(|address: &SocketAddr| address.port() != 0 && !address.ip().is_unspecified())
+        .map(|address| FixedPod { address, weight })
         .ok_or_else(|| {
             "give a pod's IP address and port, such as 10.244.1.7:8080 or [fd00::7]:8080".to_owned()
         })
+}
+
+fn weight_of(text: &str) -> Result<u32, String> {
+    weight(text).ok_or_else(|| {
+        format!("a weight is a whole number between 0 and {MOST_WEIGHT}, such as 10.244.1.7:8080=5")
+    })
 }
 
 /// What a certificate is for: a DNS name or an IP address.

@@ -58,7 +58,7 @@ pub enum Samples {
 }
 
 /// Numbers, each with the values of its labels after `target`.
-type Series = Vec<(Vec<String>, u64)>;
+type Series = Vec<(Vec<String>, Number)>;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
@@ -77,6 +77,7 @@ pub struct Scrape {
 #[derive(Debug)]
 pub struct Target {
     name: String,
+    policy: String,
     snapshot: Arc<Snapshot>,
     status: Status,
     stats: Arc<TargetStats>,
@@ -86,6 +87,7 @@ pub struct Target {
 pub fn encode(state: &AdminState, now: SystemTime) -> String {
     let targets = state.targets.iter().map(|view| Target {
         name: view.name.clone(),
+        policy: view.policy.to_string(),
         snapshot: view.snapshots.borrow().clone(),
         status: view.status.borrow().clone(),
         stats: view.stats.clone(),
@@ -195,8 +197,7 @@ impl Scrape {
                             .chain(values.iter().map(String::as_str));
                         let labels: Vec<(&str, &str)> =
                             family.labels.iter().copied().zip(values).collect();
-                        Number::Whole(number)
-                            .encode(family.kind, &mut encoder.encode_family(&labels)?)?;
+                        number.encode(family.kind, &mut encoder.encode_family(&labels)?)?;
                     }
                 }
                 Ok(())

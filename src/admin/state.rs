@@ -1,7 +1,7 @@
 //! The JSON of `/state`: every endpoint, what it got, and why it does or does not get more.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -37,7 +37,8 @@ struct Pod<'a> {
 struct Target<'a> {
     name: &'a str,
     listen: SocketAddr,
-    policy: &'static str,
+    /// With all its options.
+    policy: String,
     /// Counts the lists and ejections applied; 0 is before the first list.
     version: u64,
     published: Option<String>,
@@ -69,8 +70,12 @@ struct Endpoint {
     reason: Option<String>,
     /// When its ejection ends.
     until: Option<String>,
+    weight: u32,
     in_flight: u64,
     tunnels: u64,
+    /// What `peak-ewma` takes a request there to cost, in milliseconds; null before its first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_ms: Option<Option<f64>>,
     /// Sent to it, retries included, since its address became this pod.
     requests: u64,
     /// Its part, 0 to 1, of all that this target has sent since the process began.
@@ -113,7 +118,7 @@ fn target(view: &TargetView) -> Target<'_> {
     Target {
         name: &view.name,
         listen: view.listen,
-        policy: view.policy.as_str(),
+        policy: view.policy.to_string(),
         version: snapshot.version,
         published: rfc3339(snapshot.published),
         watch: Watch {
@@ -152,8 +157,13 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         state: member.state(),
         reason,
         until,
+        weight: member.endpoint.weight,
         in_flight: member.stats.in_flight(),
         tunnels: member.stats.tunnels(),
+        cost_ms: member.stats.latency().map(|latency| {
+            let seconds = latency.cost(Instant::now())?;
+            Some((seconds * 1e6).round() / 1e3)
+        }),
         requests,
         share: share(requests, all),
     }

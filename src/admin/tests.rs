@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::discovery::Phase;
 use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
 use crate::error::Flag;
 use crate::snapshot::{Health, Member};
-use crate::stats::{Count, EndpointStats};
+use crate::stats::{Count, EndpointStats, Outcome, PeakEwma};
 
 /// Nothing here takes a second; a test that waits longer has failed.
 const SOON: Duration = Duration::from_secs(20);
@@ -79,7 +79,7 @@ fn snapshot(version: u64, members: Vec<Member>) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         version,
         members,
-        picker: Balancer::new(Policy::RoundRobin).picker(&[]),
+        picker: Balancer::new(&Policy::RoundRobin, &Arc::new(TargetStats::new(1))).picker(&[]),
         published: at(95),
     })
 }
@@ -95,10 +95,22 @@ fn member(number: u8, standing: Standing, health: Health) -> Member {
             node: Some("node-a".to_owned()),
             zone: Some("zone-a".to_owned()),
             protocol: AppProtocol::Http1,
+            weight: 1,
             standing,
         }),
         health,
         stats: Arc::new(EndpointStats::new(2)),
+    }
+}
+
+/// One whose latency is known: 20 ms.
+fn with_latency(number: u8) -> Member {
+    let now = Instant::now();
+    let latency = PeakEwma::new(Duration::from_secs(10), now);
+    latency.observe(Outcome::Answered, Duration::from_millis(20), now);
+    Member {
+        stats: Arc::new(EndpointStats::with_latency(2, latency)),
+        ..member(number, Standing::Ready, Health::Healthy)
     }
 }
 
@@ -270,18 +282,18 @@ async fn state_shows_each_endpoint_with_its_share_and_reason() {
                 {
                     "pod": "cart-1", "address": "10.0.0.1:8080", "node": "node-a", "zone": "zone-a",
                     "state": "ready", "reason": null, "until": null,
-                    "in_flight": 2, "tunnels": 0, "requests": 3, "share": 0.75,
+                    "weight": 1, "in_flight": 2, "tunnels": 0, "requests": 3, "share": 0.75,
                 },
                 {
                     "pod": "cart-2", "address": "10.0.0.2:8080", "node": "node-a", "zone": "zone-a",
                     "state": "ejected", "reason": "5 connect timeouts",
                     "until": "1970-01-01T00:02:10.000Z",
-                    "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
+                    "weight": 1, "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
                 },
                 {
                     "pod": "cart-3", "address": "10.0.0.3:8080", "node": "node-a", "zone": "zone-a",
                     "state": "not_ready", "reason": null, "until": null,
-                    "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
+                    "weight": 1, "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
                 },
             ],
         })
@@ -327,8 +339,27 @@ async fn metrics_tell_requests_pods_and_the_watch() {
 }
 
 #[tokio::test]
+async fn state_shows_what_a_request_costs_where_the_policy_goes_by_it() {
+    let stage = Stage::new(vec![
+        with_latency(1),
+        member(2, Standing::Ready, Health::Healthy),
+    ]);
+    let (_, text) = get(&stage.state(), "/state").await;
+    let state: Value = serde_json::from_str(&text).unwrap();
+    let endpoints = &state["targets"][0]["endpoints"];
+    let cost = endpoints[0]["cost_ms"].as_f64().unwrap();
+    // It decays while this is read.
+    assert!((1.0..=20.0).contains(&cost), "{cost}");
+    assert_eq!(endpoints[1].get("cost_ms"), None);
+}
+
+#[tokio::test]
 async fn every_sample_belongs_to_its_family_and_has_its_labels() {
-    let (_, text) = get(&busy_stage().state(), "/metrics").await;
+    let stage = busy_stage();
+    let mut members = stage.snapshots.borrow().members.clone();
+    members.push(with_latency(4));
+    stage.snapshots.send_replace(snapshot(3, members));
+    let (_, text) = get(&stage.state(), "/metrics").await;
     let families = FAMILIES.iter().map(Family::head);
     assert_made_of(&text, families.chain(COMMON.iter().map(Family::head)));
 }

@@ -1,13 +1,6 @@
 //! Random: each pick is independent and uniform.
 
-use std::cell::RefCell;
-
 use super::Candidate;
-
-thread_local! {
-    // Per thread, so that workers share nothing.
-    static RNG: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
-}
 
 #[derive(Debug)]
 pub(super) struct Random {
@@ -33,8 +26,8 @@ impl Random {
         if len == 0 {
             return None;
         }
-        let start = RNG.with_borrow_mut(|rng| rng.usize(..len));
-        let first = self.members[start];
+        // The generator is a thread's own: workers share nothing.
+        let first = self.members[fastrand::usize(..len)];
         if !tried(first) {
             return Some(first);
         }
@@ -48,7 +41,7 @@ impl Random {
         if untried.is_empty() {
             return Some(first);
         }
-        Some(untried[RNG.with_borrow_mut(|rng| rng.usize(..untried.len()))])
+        Some(untried[fastrand::usize(..untried.len())])
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) struct RoundRobin {
 }
 
 /// Whose turn it is, for all workers. A place is an index into the endpoints in order.
-#[derive(Debug)]
-struct Turns {
+#[derive(Debug, Default)]
+pub(super) struct Turns {
     /// Counts picks; modulo the number of endpoints it is the place whose turn it is.
     cursor: CachePadded<AtomicUsize>,
     /// How many exchanges there are, so that a pick need not look while there are none, which is nearly always.
@@ -92,6 +92,11 @@ impl Rotation {
 }
 
 impl RoundRobin {
+    /// Over these, in this order, in which one may stand more than once.
+    pub(super) fn new(members: Box<[usize]>, turns: Arc<Turns>) -> Self {
+        Self { members, turns }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -114,7 +119,7 @@ impl RoundRobin {
 }
 
 impl Turns {
-    fn starting_at(turn: usize) -> Self {
+    pub(super) fn starting_at(turn: usize) -> Self {
         Self {
             cursor: CachePadded::new(AtomicUsize::new(turn)),
             exchanged: AtomicUsize::new(0),

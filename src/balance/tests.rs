@@ -1,3 +1,5 @@
+mod promises;
+
 use std::collections::BTreeSet;
 
 use super::*;
@@ -11,16 +13,34 @@ fn candidate(member: usize, trial: bool) -> Candidate {
             uid: None,
         },
         trial,
+        weight: 1,
+        stats: Arc::new(EndpointStats::new(1)),
     }
 }
 
-fn each_policy() -> [Balancer; 2] {
-    [Policy::RoundRobin, Policy::Random].map(Balancer::new)
+/// Every policy, with the counts of its target.
+const POLICIES: [&str; 7] = [
+    "round-robin",
+    "random",
+    "least-request",
+    "least-request:choices=5",
+    "peak-ewma",
+    "weighted",
+    "hash:path",
+];
+
+fn balancer(policy: &str) -> Balancer {
+    Balancer::new(&policy.parse().unwrap(), &Arc::new(TargetStats::new(1)))
+}
+
+fn each_policy() -> [Balancer; 7] {
+    POLICIES.map(balancer)
 }
 
 /// The member picked, and the pass if there is one.
 fn pick(picker: &Picker, tried: &[usize]) -> (usize, Option<TrialPass>) {
-    let pick = picker.pick(|member| tried.contains(&member)).unwrap();
+    let ask = Ask::now(Some(7));
+    let pick = picker.pick(&ask, |member| tried.contains(&member)).unwrap();
     (pick.member, pick.trial)
 }
 
@@ -29,7 +49,7 @@ fn without_candidates_there_is_no_pick() {
     for mut balancer in each_policy() {
         let picker = balancer.picker(&[]);
         assert!(picker.is_empty());
-        assert!(picker.pick(|_| false).is_none());
+        assert!(picker.pick(&Ask::now(None), |_| false).is_none());
     }
 }
 
@@ -38,7 +58,7 @@ fn balancers_start_at_different_places() {
     let candidates: Vec<Candidate> = (0..1000).map(|member| candidate(member, false)).collect();
     let first: BTreeSet<usize> = (0..20)
         .map(|_| {
-            let picker = Balancer::new(Policy::RoundRobin).picker(&candidates);
+            let picker = balancer("round-robin").picker(&candidates);
             pick(&picker, &[]).0
         })
         .collect();
@@ -142,7 +162,7 @@ fn where_all_are_on_trial_requests_do_not_wait_for_a_pass() {
 
 #[test]
 fn trials_take_no_turns_from_the_others() {
-    let mut balancer = Balancer::new(Policy::RoundRobin);
+    let mut balancer = balancer("round-robin");
     let candidates: Vec<Candidate> = (0..4)
         .map(|member| candidate(member, member == 2))
         .collect();
@@ -161,7 +181,7 @@ fn trials_take_no_turns_from_the_others() {
 
 #[test]
 fn only_one_of_many_threads_gets_the_pass() {
-    let mut balancer = Balancer::new(Policy::RoundRobin);
+    let mut balancer = balancer("round-robin");
     for _ in 0..200 {
         let picker = balancer.picker(&[candidate(0, false), candidate(1, true)]);
         let passes = std::thread::scope(|scope| {

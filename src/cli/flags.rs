@@ -10,7 +10,8 @@ use clap::{ArgAction, Args, ValueEnum};
 use rustls::pki_types::ServerName;
 
 use crate::config::{
-    FamilyChoice, Limits, LogFormat, Policy, RetrySettings, Timeouts, TlsWhen, UpstreamProtocol,
+    FamilyChoice, FixedPod, Limits, LogFormat, Policy, RetrySettings, Timeouts, TlsWhen,
+    UpstreamProtocol,
 };
 use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
@@ -52,16 +53,17 @@ pub struct EndpointArgs {
     )]
     pub services: Vec<ServiceArg>,
 
-    /// Fixed list of pods on --listen instead of a Service, for use without a cluster
+    /// Fixed list of pods on --listen instead of a Service, for use without a cluster. WEIGHT is for --policy
+    /// weighted (1 where it is left out); one of 0 gets requests only while there is no other
     #[arg(
         long = "endpoint",
         env = "PODROBIN_ENDPOINT",
-        value_name = "ADDR:PORT",
+        value_name = "ADDR:PORT[=WEIGHT]",
         value_delimiter = ',',
         action = ArgAction::Append,
         value_parser = value::endpoint
     )]
-    pub endpoints: Vec<SocketAddr>,
+    pub endpoints: Vec<FixedPod>,
 
     /// EndpointSlice manifests (YAML or JSON) on --listen instead of a Service, re-read when the file changes. Name
     /// the Service where the file holds slices of several
@@ -77,9 +79,20 @@ pub struct EndpointArgs {
     #[arg(long, env = "PODROBIN_UPSTREAM_PROTOCOL", value_enum, default_value_t)]
     pub upstream_protocol: UpstreamProtocol,
 
-    /// How the next pod is chosen
-    #[arg(long, env = "PODROBIN_POLICY", value_enum, default_value_t)]
+    /// How the next pod is chosen: round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], weighted,
+    /// hash:header=NAME, hash:cookie=NAME, hash:path or hash:source. docs/policies.md says which to choose
+    #[arg(long, env = "PODROBIN_POLICY", value_name = "POLICY", default_value_t)]
     pub policy: Policy,
+
+    /// Most pods of a Service to use, for Services with hundreds: each sidecar takes a choice of its own, by --pod-name,
+    /// so that connections stay few and all pods get as many. By default all
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_ENDPOINTS",
+        value_name = "N",
+        value_parser = value::count::<1, 100_000>
+    )]
+    pub max_endpoints: Option<usize>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -14,8 +14,10 @@ use super::Refusal;
 use super::flags::{EndpointArgs, LimitArgs, ListenerArgs, RetryArgs, RunArgs, TimeoutArgs};
 
 use crate::config::{
-    Config, KubeAccess, Limits, OwnPod, RetrySettings, ServiceRef, Source, Target, Timeouts,
+    Config, FixedPod, KubeAccess, Limits, OwnPod, Policy, RetrySettings, ServiceRef, Source,
+    Subset, Target, Timeouts,
 };
+use crate::endpoint::USUAL_WEIGHT;
 use crate::net::overlap;
 use crate::value::ServiceArg;
 
@@ -63,6 +65,11 @@ pub(super) fn config(
     let by_service =
         args.endpoints.endpoints.is_empty() && args.endpoints.endpoint_slices.is_none();
     let upstream_tls = upstream_tls::resolve(args.tls, by_service, &origin)?;
+    let subset = subset(
+        args.endpoints.max_endpoints,
+        kubernetes.pod_name.as_deref(),
+        &origin,
+    )?;
     let targets = targets(
         args.endpoints,
         &args.listeners,
@@ -90,6 +97,7 @@ pub(super) fn config(
             ip: kubernetes.pod_ip,
             family: kubernetes.address_family,
         },
+        subset,
         limits: limits(&args.limits),
         timeouts: timeouts(&args.timeouts),
         retry: retry(&args.retries),
@@ -128,6 +136,7 @@ fn targets(
                 origin.flag("endpoints")
             )));
         }
+        check_weights(&args.endpoints, &args.policy, origin)?;
         let by = origin.flag("endpoints").to_string();
         claims.push((by, listeners.listen, Source::Fixed(args.endpoints)));
     }
@@ -143,11 +152,31 @@ fn targets(
         .map(|(_, listen, source)| Target {
             listen,
             source,
-            policy: args.policy,
+            policy: args.policy.clone(),
         })
         .collect();
     check_names(&targets)?;
     Ok(targets)
+}
+
+/// Without a name of their own all sidecars would choose the same pods.
+fn subset(
+    most: Option<usize>,
+    pod: Option<&str>,
+    origin: &Origin<'_>,
+) -> Result<Option<Subset>, Refusal> {
+    match (most, pod) {
+        (None, _) => Ok(None),
+        (Some(most), Some(pod)) => Ok(Some(Subset {
+            most,
+            own: pod.to_owned(),
+        })),
+        (Some(_), None) => Err(Refusal::usage(format_args!(
+            "{} needs the pod's own name, by which its choice differs from the others': add --pod-name NAME \
+             (or PODROBIN_POD_NAME, by fieldRef metadata.name)",
+            origin.flag("max_endpoints")
+        ))),
+    }
 }
 
 fn service_ref(service: ServiceArg, namespace: Option<&str>) -> Result<ServiceRef, Refusal> {
@@ -205,13 +234,29 @@ fn check_names(targets: &[Target]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn first_repeated(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    let repeated = |(index, address): &(usize, &SocketAddr)| addresses[..*index].contains(address);
-    addresses
-        .iter()
-        .enumerate()
-        .find(repeated)
-        .map(|(_, address)| *address)
+fn first_repeated(pods: &[FixedPod]) -> Option<SocketAddr> {
+    let repeated = |(index, pod): &(usize, &FixedPod)| {
+        let mut before = pods[..*index].iter();
+        before.any(|before| before.address == pod.address)
+    };
+    let repeated = pods.iter().enumerate().find(repeated);
+    repeated.map(|(_, pod)| pod.address)
+}
+
+/// A weight that the policy makes nothing of is one that somebody counts on in vain.
+fn check_weights(pods: &[FixedPod], policy: &Policy, origin: &Origin<'_>) -> Result<(), Refusal> {
+    let weighty = pods.iter().find(|pod| pod.weight > USUAL_WEIGHT);
+    match weighty {
+        Some(FixedPod { address, weight }) if *policy != Policy::Weighted => {
+            Err(Refusal::usage(format_args!(
+                "{} gives {address} the weight {weight}, of which {} {policy} makes nothing: \
+                 add --policy weighted, or leave the weight out",
+                origin.flag("endpoints"),
+                origin.flag("policy")
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn limits(args: &LimitArgs) -> Limits {

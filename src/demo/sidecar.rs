@@ -129,6 +129,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
             ..KubeAccess::default()
         },
         pod: OwnPod::default(),
+        subset: None,
         limits: Limits::default(),
         timeouts: Timeouts {
             drain: DRAIN,

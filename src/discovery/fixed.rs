@@ -1,16 +1,16 @@
 //! A list of addresses that never changes.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use super::{Outlet, Phase, Status, Update};
+use crate::config::FixedPod;
 use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
 
 /// Publishes the addresses once, then keeps the outlet open until membership is gone.
-pub async fn run(addresses: Vec<SocketAddr>, outlet: Outlet) {
+pub async fn run(pods: Vec<FixedPod>, outlet: Outlet) {
     let update = Update {
-        endpoints: endpoints(addresses),
+        endpoints: endpoints(pods),
         received: Instant::now(),
         triggered: None,
     };
@@ -28,17 +28,18 @@ pub async fn run(addresses: Vec<SocketAddr>, outlet: Outlet) {
 }
 
 /// One ready endpoint for each address, however often it was given.
-fn endpoints(addresses: Vec<SocketAddr>) -> Vec<Endpoint> {
-    addresses
+fn endpoints(pods: Vec<FixedPod>) -> Vec<Endpoint> {
+    pods.into_iter()
+        .map(|pod| (pod.address, pod.weight))
+        .collect::<BTreeMap<_, _>>()
         .into_iter()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .map(|address| Endpoint {
+        .map(|(address, weight)| Endpoint {
             identity: Identity { address, uid: None },
             pod: None,
             node: None,
             zone: None,
             protocol: AppProtocol::Http1,
+            weight,
             standing: Standing::Ready,
         })
         .collect()
@@ -60,8 +61,11 @@ mod tests {
             error: None,
         });
         let addresses = ["10.0.0.2:80", "10.0.0.1:80", "10.0.0.2:80"];
-        let addresses = addresses.map(|text| text.parse().unwrap()).to_vec();
-        let source = tokio::spawn(run(addresses, Outlet { updates, status }));
+        let pods = addresses.map(|text| FixedPod {
+            address: text.parse().unwrap(),
+            weight: 1,
+        });
+        let source = tokio::spawn(run(pods.to_vec(), Outlet { updates, status }));
 
         let update = received.recv().await.unwrap();
         let listed: Vec<String> = update.endpoints.iter().map(Endpoint::name).collect();

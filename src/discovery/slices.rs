@@ -27,9 +27,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use crate::endpoint::{Endpoint, Identity};
+use crate::endpoint::{Endpoint, Identity, MOST_WEIGHT, USUAL_WEIGHT};
 
 use ports::Port;
+use read::WEIGHT;
 
 pub use object::SliceObject;
 pub use ports::port_note;
@@ -44,6 +45,8 @@ pub type Slices = BTreeMap<String, Slice>;
 pub struct Slice {
     /// `endpoints.kubernetes.io/last-change-trigger-time`
     pub triggered: Option<SystemTime>,
+    /// `podrobin.io/weight`: of each of its endpoints.
+    weight: Option<u32>,
     /// TCP alone, each name once.
     ports: Vec<Port>,
     backends: Vec<Backend>,
@@ -100,6 +103,7 @@ enum Fault {
     Address,
     PortNumber,
     PortTwice,
+    Weight,
 }
 
 /// Which endpoints of a Service are wanted.
@@ -166,6 +170,7 @@ pub fn fold(slices: &Slices, selection: &Selection) -> Fold {
             node: candidate.backend.node.clone(),
             zone: candidate.backend.zone.clone(),
             protocol: ports::protocol(candidate.app_protocol),
+            weight: candidate.weight.unwrap_or(USUAL_WEIGHT),
             standing,
         })
         .collect();
@@ -219,6 +224,12 @@ impl Fault {
             }
             Self::PortTwice => {
                 format!("ignored all but one of the ports named {example}")
+            }
+            Self::Weight => {
+                format!(
+                    "ignored its annotation {WEIGHT}, as {example} is no whole number between 0 and {MOST_WEIGHT}: \
+                     its endpoints have the weight {USUAL_WEIGHT}"
+                )
             }
             Self::PortNumber => {
                 format!("ignored port {example}, as its number is not in 1 to 65535")

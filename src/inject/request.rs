@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         let services = self.parse(annotations::SERVICE, services);
         let capture = self.parse(annotations::CAPTURE, truth);
         let listen = self.parse(annotations::LISTEN, listen);
-        self.parse(annotations::POLICY, choice::<Policy>);
+        self.parse(annotations::POLICY, Policy::from_str);
         self.parse(annotations::LOG_LEVEL, Filter::from_str);
         let admin_port = self.parse(
             annotations::ADMIN_PORT,

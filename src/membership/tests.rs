@@ -1,7 +1,15 @@
 use super::*;
+use crate::balance::Ask;
 use crate::endpoint::AppProtocol;
 use crate::error::Kind;
 use crate::outlier::{Outcome, THRESHOLD};
+
+fn round_robin() -> Choice {
+    Choice {
+        policy: Policy::RoundRobin,
+        subset: None,
+    }
+}
 
 fn endpoint(n: u8, uid: &str, standing: Standing) -> Endpoint {
     Endpoint {
@@ -13,6 +21,7 @@ fn endpoint(n: u8, uid: &str, standing: Standing) -> Endpoint {
         node: None,
         zone: None,
         protocol: AppProtocol::Http1,
+        weight: 1,
         standing,
     }
 }
@@ -37,7 +46,7 @@ impl Scene {
         let metrics = Arc::new(TargetMetrics::default());
         let (membership, snapshots) = Membership::new(
             "test".to_owned(),
-            Policy::RoundRobin,
+            round_robin(),
             2,
             totals.clone(),
             metrics.clone(),
@@ -99,7 +108,7 @@ impl Scene {
     fn picked(&self) -> Vec<usize> {
         let snapshot = self.now();
         let mut picked: Vec<usize> = (0..3 * snapshot.members.len())
-            .filter_map(|_| snapshot.picker.pick(|_| false))
+            .filter_map(|_| snapshot.picker.pick(&Ask::now(None), |_| false))
             .map(|pick| pick.member)
             .collect();
         picked.sort_unstable();
@@ -244,11 +253,18 @@ fn after_its_time_one_request_at_a_time_tries_it_and_its_outcome_decides() {
         .expire(now + std::time::Duration::from_secs(1));
     let snapshot = scene.now();
     assert_eq!(snapshot.members[1].state(), "trial");
-    let trial = snapshot.picker.pick(|_| false).unwrap();
+    let trial = snapshot.picker.pick(&Ask::now(None), |_| false).unwrap();
     assert_eq!(trial.member, 1);
     assert!(trial.trial.is_some());
     for _ in 0..6 {
-        assert_ne!(snapshot.picker.pick(|_| false).unwrap().member, 1);
+        assert_ne!(
+            snapshot
+                .picker
+                .pick(&Ask::now(None), |_| false)
+                .unwrap()
+                .member,
+            1
+        );
     }
     let answered = scene.fact(
         1,
@@ -301,7 +317,7 @@ async fn the_gate_of_the_first_list_opens_with_an_empty_list_too() {
     let gate = readiness.gate("first list");
     let (membership, mut snapshots) = Membership::new(
         "test".to_owned(),
-        Policy::RoundRobin,
+        round_robin(),
         1,
         Arc::new(TargetStats::new(1)),
         Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -11,7 +11,7 @@ use crate::balance::TrialPass;
 use crate::error::Kind;
 use crate::outlier::{Fact, Outcome, SILENCE};
 use crate::pool::Upstream;
-use crate::stats::{Count, TargetStats};
+use crate::stats::{self, Count, TargetStats};
 
 /// Tells membership what came of attempts. Bounded: a fact that finds the queue full is dropped and counted.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Attempt {
     body: Replay,
     reporter: Reporter,
     started: Instant,
+    /// When the request began to be sent, where that is of interest.
+    sent: Option<Instant>,
     trial: Option<TrialPass>,
     decided: bool,
 }
@@ -80,6 +82,7 @@ impl Attempt {
             body,
             reporter,
             started: now,
+            sent: None,
             trial,
             decided: false,
         }
@@ -93,9 +96,20 @@ impl Attempt {
         &self.body
     }
 
-    /// A response's head has come.
-    pub fn answered(&mut self) {
+    /// The request is being sent, perhaps again after a kept connection turned out to be closed.
+    pub fn sending(&mut self) {
+        if self.upstream.latency().is_some() {
+            self.sent = Some(Instant::now());
+        }
+    }
+
+    /// A response's head has come. `failure`: it says that the pod could not do what was asked.
+    pub fn answered(&mut self, failure: bool) {
         self.decided = true;
+        self.observe(match failure {
+            true => stats::Outcome::Failed,
+            false => stats::Outcome::Answered,
+        });
         self.upstream.counters().answer();
         self.reporter.count(Count::Answered);
         if self.trial.is_some() || self.upstream.is_suspect() {
@@ -106,9 +120,26 @@ impl Attempt {
     /// It failed so. Whether membership will hear of it.
     pub fn failed(&mut self, kind: Kind, blame: Blame) -> bool {
         self.decided = true;
-        kind.row().blames_pod
-            && blame != Blame::Nobody
-            && self.report(Outcome::Failed(kind), blame == Blame::Refused)
+        let blamed = kind.row().blames_pod && blame != Blame::Nobody;
+        if blamed {
+            self.observe(stats::Outcome::Failed);
+        }
+        blamed && self.report(Outcome::Failed(kind), blame == Blame::Refused)
+    }
+
+    /// Has the pod's latency told, if the policy goes by it. What a client took to send its body is left out, and if it
+    /// is not sent yet, nothing is known.
+    fn observe(&self, outcome: stats::Outcome) {
+        let Some(latency) = self.upstream.latency() else {
+            return;
+        };
+        let now = Instant::now();
+        let since = self.body.pods_turn(self.sent.unwrap_or(self.started));
+        match (since, outcome) {
+            (Some(since), _) => latency.observe(outcome, now.duration_since(since), now),
+            (None, stats::Outcome::Failed) => latency.observe(outcome, Duration::ZERO, now),
+            (None, _) => {}
+        }
     }
 
     fn report(&mut self, outcome: Outcome, refused: bool) -> bool {
@@ -131,6 +162,9 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.upstream.counters().end();
+        if !self.decided {
+            self.observe(stats::Outcome::GivenUp);
+        }
         let silent = self
             .body
             .pods_turn(self.started)

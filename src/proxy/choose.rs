@@ -6,8 +6,9 @@ use std::rc::Rc;
 use super::Proxy;
 use super::answer::Failure;
 use super::client::Client;
-use super::replay::{AttemptBody, Replay};
-use crate::balance::TrialPass;
+use super::outgoing::Outgoing;
+use super::replay::AttemptBody;
+use crate::balance::{Ask, TrialPass};
 use crate::error::Kind;
 use crate::pool::Upstream;
 use crate::stats::{Count, TargetShard};
@@ -27,9 +28,9 @@ impl Proxy {
         &self,
         tried: &[Rc<Upstream<AttemptBody>>],
         client: &Client,
-        body: &Replay,
+        outgoing: &Outgoing,
     ) -> Result<Chosen, Failure> {
-        if let Some(chosen) = self.pick(tried) {
+        if let Some(chosen) = self.pick(outgoing, tried) {
             return Ok(chosen);
         }
         let Some(_held) = self.held.enter() else {
@@ -41,7 +42,7 @@ impl Proxy {
         self.counters().add(Count::HeldStarted);
         let _ended = Ended(self.counters());
         let left = async {
-            if body.is_unread() {
+            if outgoing.body.is_unread() {
                 client.left().await;
             } else {
                 // hyper itself looks, and drops the request.
@@ -55,7 +56,7 @@ impl Proxy {
                 client.set_cut();
                 Err(Failure::new(Kind::ClientGone, "the client left while no pod was ready"))
             }
-            chosen = self.pick_when_there(tried) => Ok(chosen),
+            chosen = self.pick_when_there(outgoing, tried) => Ok(chosen),
             () = tokio::time::sleep(hold) => Err(Failure::new(
                 Kind::NoEndpoints,
                 format!("the Service has no ready pod; waited {hold:?} for one"),
@@ -63,18 +64,22 @@ impl Proxy {
         }
     }
 
-    async fn pick_when_there(&self, tried: &[Rc<Upstream<AttemptBody>>]) -> Chosen {
+    async fn pick_when_there(
+        &self,
+        outgoing: &Outgoing,
+        tried: &[Rc<Upstream<AttemptBody>>],
+    ) -> Chosen {
         loop {
             // Made before the look, so that a change between the two is not missed.
             let changed = self.view_changed.notified();
-            if let Some(chosen) = self.pick(tried) {
+            if let Some(chosen) = self.pick(outgoing, tried) {
                 return chosen;
             }
             changed.await;
         }
     }
 
-    fn pick(&self, tried: &[Rc<Upstream<AttemptBody>>]) -> Option<Chosen> {
+    fn pick(&self, outgoing: &Outgoing, tried: &[Rc<Upstream<AttemptBody>>]) -> Option<Chosen> {
         let view = self.view.borrow();
         let upstream = |member: usize| view.upstreams.get(member)?.as_ref();
         let was_tried = |upstream: &Upstream<AttemptBody>| {
@@ -84,12 +89,13 @@ impl Proxy {
         };
         let has_ended = |member| upstream(member).is_none_or(|upstream| upstream.has_ended());
         let picker = &view.snapshot.picker;
-        let mut pick = picker.pick(|member| {
+        let ask = Ask::now(outgoing.key);
+        let mut pick = picker.pick(&ask, |member| {
             has_ended(member) || upstream(member).is_some_and(|upstream| was_tried(upstream))
         })?;
         if has_ended(pick.member) {
             // Rather one that was tried than one that is gone for good.
-            pick = picker.pick(has_ended)?;
+            pick = picker.pick(&ask, has_ended)?;
         }
         let upstream = upstream(pick.member).filter(|upstream| !upstream.has_ended())?;
         Some(Chosen {

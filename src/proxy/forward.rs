@@ -19,7 +19,7 @@ use super::retry::{Failed, may_retry};
 use super::setback::{Setback, label, setback, unreached, unsayable};
 use super::tunnel::{Switched, switching};
 use super::upgrade::Protocols;
-use super::{Proxy, close_after, headers};
+use super::{Proxy, close_after, grpc, headers};
 use crate::error::Kind;
 use crate::pool::{Carrier, Incoming, SendError, Upstream};
 use crate::stats::Count;
@@ -42,6 +42,17 @@ impl Answered {
             Self::Response(response, _) | Self::Switched(response, _) => response.status(),
         }
     }
+
+    /// Whether the pod could not do what was asked, and another might. Of a call's outcome only what its head says is
+    /// known as yet.
+    fn is_failure(&self) -> bool {
+        let Self::Response(response, _) = self else {
+            return false;
+        };
+        let status = response.status();
+        let unable = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        unable || grpc::is_failure(response.headers())
+    }
 }
 
 impl Proxy {
@@ -59,7 +70,7 @@ impl Proxy {
                 upstream,
                 trial,
                 again,
-            } = self.choose(&tried, client, &outgoing.body).await?;
+            } = self.choose(&tried, client, &outgoing).await?;
             if again {
                 // Nobody is left who was not asked: from here on each attempt counts.
                 retries += 1;
@@ -73,9 +84,9 @@ impl Proxy {
                 Instant::now(),
             );
             let last = retries >= self.settings.retry.retries;
-            let setback = match self.attempt(&upstream, &mut outgoing, last).await {
+            let setback = match self.attempt(&mut attempt, &mut outgoing, last).await {
                 Ok(answered) => {
-                    attempt.answered();
+                    attempt.answered(answered.is_failure());
                     record.answered(answered.status());
                     return Ok(match answered {
                         Answered::Response(response, carrier) => {
@@ -127,10 +138,11 @@ impl Proxy {
     /// none of the pod's doing, and a new connection to it is tried last.
     async fn attempt(
         &self,
-        upstream: &Rc<Upstream<AttemptBody>>,
+        attempt: &mut Attempt,
         outgoing: &mut Outgoing,
         last: bool,
     ) -> Result<Answered, Setback> {
+        let upstream = &attempt.upstream().clone();
         loop {
             let mut carrier = upstream
                 .carrier(!outgoing.idempotent)
@@ -150,6 +162,7 @@ impl Proxy {
             let request = outgoing
                 .request(version, scheme, keep_copy)
                 .map_err(unsayable)?;
+            attempt.sending();
             let sent = self.send(&mut carrier, request, outgoing).await;
             match sent {
                 Ok(Ok(response)) => return checked(response, carrier, outgoing, upstream),

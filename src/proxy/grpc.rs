@@ -45,6 +45,13 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// Whether a response's head says that the call failed for want of a pod that could do it: UNKNOWN, RESOURCE_EXHAUSTED,
+/// INTERNAL, UNAVAILABLE or DATA_LOSS.
+pub fn is_failure(headers: &HeaderMap) -> bool {
+    let status = headers.get(STATUS).map(HeaderValue::as_bytes);
+    matches!(status, Some(b"2" | b"8" | b"13" | b"14" | b"15"))
+}
+
 /// A text as `grpc-message` carries it: what is not printable ASCII, and `%` itself, as `%XX`.
 pub fn message(text: &str) -> HeaderValue {
     let mut encoded = String::with_capacity(text.len());

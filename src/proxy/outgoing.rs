@@ -23,6 +23,8 @@ pub struct Outgoing {
     pub stall: Option<Duration>,
     /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
     pub upgrade: Option<Upgrade>,
+    /// What decides on its pod, where the policy goes by the request.
+    pub key: Option<u64>,
 }
 
 /// A request that HTTP/2 has no form for.

@@ -71,7 +71,14 @@ fn a_bare_port_listens_on_loopback() {
 
 #[test]
 fn an_endpoint_can_be_connected_to() {
-    assert!(endpoint("10.0.0.1:80").is_ok());
+    let weight = |text: &str| endpoint(text).map(|pod| pod.weight);
+    assert_eq!(weight("10.0.0.1:80"), Ok(1));
+    assert_eq!(weight("[fd00::1]:80=0"), Ok(0));
+    assert_eq!(weight("10.0.0.1:80=1000000"), Ok(1_000_000));
+    for bad in ["=", "=-1", "=1.5", "=1000001", "=1=2", "=x"] {
+        let error = weight(&format!("10.0.0.1:80{bad}")).unwrap_err();
+        assert!(error.contains("between 0 and 1000000"), "{bad}: {error}");
+    }
     for bad in ["10.0.0.1", "10.0.0.1:0", "0.0.0.0:80", "[::]:80", "cart:80"] {
         assert!(endpoint(bad).is_err(), "{bad}");
     }

@@ -1,36 +1,14 @@
 //! Who gets the next request.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
+use crate::policies::spread;
 use crate::support::client::get;
 use crate::support::pod::Session;
-use crate::support::{Client, Pod, Sidecar, Slices, manners};
-
-/// So many requests from each of so many concurrent clients; answers by pod.
-async fn spread(sidecar: &Sidecar, clients: usize, requests: usize) -> BTreeMap<String, usize> {
-    let mut set = JoinSet::new();
-    for _ in 0..clients {
-        let proxy = sidecar.proxy;
-        set.spawn(async move {
-            let mut client = Client::connect(proxy).await;
-            let mut pods = Vec::new();
-            for _ in 0..requests {
-                pods.push(client.get("/").await.pod().to_owned());
-            }
-            pods
-        });
-    }
-    let mut counts = BTreeMap::new();
-    for pod in set.join_all().await.into_iter().flatten() {
-        *counts.entry(pod).or_default() += 1;
-    }
-    counts
-}
+use crate::support::{Pod, Sidecar, Slices, manners};
 
 async fn three() -> [Pod; 3] {
     [

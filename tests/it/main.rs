@@ -56,6 +56,8 @@ mod leaving;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod pool;
 #[cfg(test)]
 mod race;

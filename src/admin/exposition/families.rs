@@ -1,7 +1,7 @@
 //! The table of metric families.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 
@@ -9,7 +9,7 @@ use super::{Family, Kind, Number, Samples, Series, Target};
 use crate::discovery::Phase;
 use crate::error::Flag;
 use crate::snapshot::Member;
-use crate::stats::{CLASSES, Count, EndpointStats, LATENCY_BOUNDS};
+use crate::stats::{CLASSES, Count, LATENCY_BOUNDS};
 
 const TARGET: &[&str] = &["target"];
 const POD: &[&str] = &["target", "pod", "address"];
@@ -88,14 +88,35 @@ pub const FAMILIES: &[Family] = &[
         kind: Kind::Counter,
         labels: POD,
         help: "Times a request was sent to this pod",
-        samples: Samples::Series(|target| each_pod(target, EndpointStats::attempts)),
+        samples: Samples::Series(|target| each_pod(target, |member| member.stats.attempts())),
     },
     Family {
         name: "podrobin_pod_in_flight",
         kind: Kind::Gauge,
         labels: POD,
         help: "Requests sent to this pod that have not ended",
-        samples: Samples::Series(|target| each_pod(target, EndpointStats::in_flight)),
+        samples: Samples::Series(|target| each_pod(target, |member| member.stats.in_flight())),
+    },
+    Family {
+        name: "podrobin_pod_weight",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "The weight of this pod, which the policy weighted goes by; 0 drains it under any policy",
+        samples: Samples::Series(|target| each_pod(target, |member| member.endpoint.weight.into())),
+    },
+    Family {
+        name: "podrobin_pod_cost_seconds",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "What the policy peak-ewma takes a request to this pod to cost, once it has answered one",
+        samples: Samples::Series(costs),
+    },
+    Family {
+        name: "podrobin_policy",
+        kind: Kind::Gauge,
+        labels: &["target", "policy"],
+        help: "1 for the policy that chooses the pods of this target",
+        samples: Samples::Series(|target| vec![(vec![target.policy.clone()], Number::Whole(1))]),
     },
     Family {
         name: "podrobin_endpoints",
@@ -253,7 +274,7 @@ fn by_class_and_flag(count: impl Fn(usize, Flag) -> u64) -> Series {
             let number = count(class, flag);
             if number > 0 {
                 let labels = vec![format!("{class}xx"), flag.as_str().to_owned()];
-                series.push((labels, number));
+                series.push((labels, Number::Whole(number)));
             }
         }
     }
@@ -273,10 +294,21 @@ fn pod_requests(target: &Target) -> Series {
     series
 }
 
-fn each_pod(target: &Target, read: fn(&EndpointStats) -> u64) -> Series {
+fn each_pod(target: &Target, read: fn(&Member) -> u64) -> Series {
     let members = target.snapshot.members.iter();
     members
-        .map(|member| (pod_labels(member), read(&member.stats)))
+        .map(|member| (pod_labels(member), Number::Whole(read(member))))
+        .collect()
+}
+
+fn costs(target: &Target) -> Series {
+    let now = Instant::now();
+    let members = target.snapshot.members.iter();
+    members
+        .filter_map(|member| {
+            let cost = member.stats.latency()?.cost(now)?;
+            Some((pod_labels(member), Number::Real(cost)))
+        })
         .collect()
 }
 
@@ -295,7 +327,7 @@ fn endpoints(target: &Target) -> Series {
     };
     Member::STATES
         .iter()
-        .map(|state| (vec![(*state).to_owned()], count(state)))
+        .map(|state| (vec![(*state).to_owned()], Number::Whole(count(state))))
         .collect()
 }
 
@@ -309,6 +341,7 @@ fn ejections(target: &Target) -> Series {
             )
         })
         .filter(|(_, number)| *number > 0)
+        .map(|(labels, number)| (labels, Number::Whole(number)))
         .collect()
 }
 
@@ -317,7 +350,7 @@ fn phases(target: &Target) -> Series {
         .into_iter()
         .map(|phase| {
             let here = phase == target.status.phase;
-            (vec![phase.as_str().to_owned()], here.into())
+            (vec![phase.as_str().to_owned()], Number::Whole(here.into()))
         })
         .collect()
 }

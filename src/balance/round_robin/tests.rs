@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use super::*;
+use crate::stats::EndpointStats;
 
 fn candidates(addresses: &[u16]) -> Vec<Candidate> {
     addresses
@@ -14,6 +15,8 @@ fn candidates(addresses: &[u16]) -> Vec<Candidate> {
                 uid: None,
             },
             trial: false,
+            weight: 1,
+            stats: Arc::new(EndpointStats::new(1)),
         })
         .collect()
 }

@@ -57,7 +57,7 @@ fn one_service_is_all_it_takes() {
 
 #[test]
 fn every_flag_reaches_its_setting() {
-    let flags = "--service 127.0.0.1:1=a/b:http --admin 127.0.0.1:2 --workers 5 --policy random \
+    let flags = "--service 127.0.0.1:1=a/b:http --admin 127.0.0.1:2 --workers 5 --policy random --max-endpoints 22 \
         --connect-timeout 1ms --header-timeout 2ms --client-idle-timeout 3ms --client-stall 17ms \
         --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
@@ -73,6 +73,8 @@ fn every_flag_reaches_its_setting() {
     let ms = std::time::Duration::from_millis;
     assert_eq!(config.targets[0].policy, Policy::Random);
     assert_eq!(config.workers.get(), 5);
+    let own = "p".to_owned();
+    assert_eq!(config.subset, Some(Subset { most: 22, own }));
     assert_eq!(
         config.timeouts,
         Timeouts {
@@ -196,7 +198,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
         (
             &["--service", "cart,pay"],
@@ -229,6 +231,18 @@ fn a_contradiction_names_the_flags_and_the_mend() {
         (
             &["--endpoint", "10.0.0.1:80,10.0.0.1:80"],
             &["--endpoint", "10.0.0.1:80 twice"],
+        ),
+        (
+            &["--endpoint", "10.0.0.1:80=3", "--policy", "least-request"],
+            &[
+                "--endpoint gives 10.0.0.1:80 the weight 3",
+                "--policy least-request",
+                "--policy weighted",
+            ],
+        ),
+        (
+            &["--service", "cart", "--max-endpoints", "5"],
+            &["--max-endpoints needs", "--pod-name NAME"],
         ),
         (
             &["--service", "cart", "--context", "c"],
@@ -270,4 +284,15 @@ fn a_service_without_a_namespace_needs_one_from_somewhere() {
     assert!(refusal.contains("--service NAMESPACE/cart"), "{refusal}");
     assert!(resolve_in(None, &["--service", "cart", "--namespace", "n"]).is_ok());
     assert!(resolve_in(None, &["--service", "n/cart"]).is_ok());
+}
+
+#[test]
+fn weights_are_for_the_policy_that_heeds_them_and_0_is_for_all() {
+    for flags in [
+        &["--endpoint", "10.0.0.1:80=3", "--policy", "weighted"][..],
+        &["--endpoint", "10.0.0.1:80=0,10.0.0.2:80"],
+        &["--endpoint", "10.0.0.1:80=1"],
+    ] {
+        assert!(resolve(flags).is_ok(), "{flags:?}");
+    }
 }

@@ -15,6 +15,7 @@ pub(super) struct Candidate<'a> {
     pub(super) address: SocketAddr,
     pub(super) backend: &'a Backend,
     pub(super) app_protocol: Option<&'a str>,
+    pub(super) weight: Option<u32>,
 }
 
 /// Every backend of the family on the port, sorted by address, no address twice.
@@ -25,11 +26,12 @@ pub(super) fn merge<'a>(slices: &'a Slices, port: &str, family: IpFamily) -> Vec
             slice
                 .number(port)
                 .into_iter()
-                .flat_map(|(number, app_protocol)| {
+                .flat_map(move |(number, app_protocol)| {
                     slice.backends.iter().map(move |backend| Candidate {
                         address: SocketAddr::new(backend.ip, number),
                         backend,
                         app_protocol,
+                        weight: slice.weight,
                     })
                 })
         })
@@ -67,8 +69,8 @@ fn one_per_address(candidates: &mut Vec<Candidate<'_>>) {
 
 impl<'a> Candidate<'a> {
     /// Ready before serving before neither. Past that no copy is better, and any total order will do to make the
-    /// choice independent of where the copies stood.
-    fn rank(&self) -> (&'a Backend, Option<&'a str>) {
-        (self.backend, self.app_protocol)
+    /// choice independent of where the copies stood: the greater weight wins, and any before none.
+    fn rank(&self) -> (&'a Backend, Option<&'a str>, Option<u32>) {
+        (self.backend, self.app_protocol, self.weight)
     }
 }

@@ -16,7 +16,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Slice;
 use super::ports::{Port, port_number};
-use super::read::{Backends, Draft, Entry, MOST_HINTS, Ports, TRIGGER_TIME, trigger_time};
+use super::read::{Backends, Draft, Entry, MOST_HINTS, Ports, TRIGGER_TIME, WEIGHT, trigger_time};
 
 /// A slice with its name.
 #[derive(Clone, Debug)]
@@ -61,10 +61,10 @@ impl<'de> Deserialize<'de> for SliceObject {
         let Some(name) = metadata.name.filter(|name| !name.is_empty()) else {
             return Err(D::Error::custom("an EndpointSlice without a name"));
         };
+        let annotations = metadata.annotations.unwrap_or_default();
         let draft = Draft {
-            triggered: metadata
-                .annotations
-                .and_then(|annotations| annotations.triggered),
+            triggered: annotations.triggered,
+            weight: annotations.weight,
             ports: object.ports,
             backends: object.endpoints,
         };
@@ -100,8 +100,10 @@ struct Metadata {
     annotations: Option<Annotations>,
 }
 
+#[derive(Default)]
 struct Annotations {
     triggered: Option<SystemTime>,
+    weight: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -279,16 +281,18 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Annotations, A::Error> {
-        let mut triggered = None;
+        let mut annotations = Annotations::default();
         while let Some(key) = entries.next_key::<String>()? {
             if key == TRIGGER_TIME {
                 let text: Option<String> = entries.next_value()?;
-                triggered = text.as_deref().and_then(trigger_time);
+                annotations.triggered = text.as_deref().and_then(trigger_time);
+            } else if key == WEIGHT {
+                annotations.weight = entries.next_value()?;
             } else {
                 entries.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Annotations { triggered })
+        Ok(annotations)
     }
 }
 

@@ -9,9 +9,13 @@ use k8s_openapi::api::discovery::v1 as api;
 use super::family::IpFamily;
 use super::ports::{Port, port_number};
 use super::{Backend, Fault, Slice, known, quote};
+use crate::endpoint::weight;
 
 /// When the change that led to this slice happened, as the EndpointSlice controller writes it down.
 pub(super) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+
+/// The weight of each endpoint of a slice: for whoever writes slices by hand, as for a canary.
+pub(super) const WEIGHT: &str = "podrobin.io/weight";
 
 /// Hints of one kind that an endpoint may have; the API server takes no more (`maxNodeHints`, `maxZoneHints` of its
 /// validation).
@@ -21,6 +25,8 @@ pub(super) const MOST_HINTS: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) triggered: Option<SystemTime>,
+    /// As it is written.
+    pub(super) weight: Option<String>,
     pub(super) ports: Ports,
     pub(super) backends: Backends,
 }
@@ -63,6 +69,7 @@ impl From<api::EndpointSlice> for Slice {
             triggered: annotations
                 .and_then(|annotations| annotations.get(TRIGGER_TIME))
                 .and_then(|text| trigger_time(text)),
+            weight: annotations.and_then(|annotations| annotations.get(WEIGHT).cloned()),
             ..Draft::default()
         };
         for port in object.ports.unwrap_or_default() {
@@ -107,6 +114,7 @@ impl Draft {
     pub(super) fn finish(self, address_type: &str) -> Slice {
         let Self {
             triggered,
+            weight: weight_text,
             ports,
             mut backends,
         } = self;
@@ -125,8 +133,13 @@ impl Draft {
         if let Some(name) = &ports.twice {
             faults.insert(Fault::PortTwice, quote(name));
         }
+        let weight = weight_text.as_deref().and_then(weight);
+        if let (Some(text), None) = (weight_text, weight) {
+            faults.insert(Fault::Weight, quote(&text));
+        }
         Slice {
             triggered,
+            weight,
             ports: ports.by_name.into_values().collect(),
             backends,
             faults,

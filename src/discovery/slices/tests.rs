@@ -6,6 +6,7 @@ mod families;
 mod merging;
 mod ports;
 mod topology;
+mod weights;
 
 use std::time::{Duration, SystemTime};
 

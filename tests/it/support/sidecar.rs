@@ -44,6 +44,15 @@ impl Sidecar {
         Plan::run().with("--endpoint", &addresses.join(","))
     }
 
+    /// Over a fixed list of pods with their weights.
+    pub fn weighing<'a>(pods: impl IntoIterator<Item = (&'a Pod, u32)>) -> Plan {
+        let pods = pods.into_iter();
+        let pods: Vec<String> = pods
+            .map(|(pod, weight)| format!("{}={weight}", pod.address))
+            .collect();
+        Plan::run().with("--endpoint", &pods.join(","))
+    }
+
     /// Over a file of EndpointSlices.
     pub fn watching(slices: &Slices) -> Plan {
         Plan::run().with("--endpoint-slices", &slices.path().display().to_string())

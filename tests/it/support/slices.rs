@@ -97,6 +97,12 @@ impl Entry {
         self
     }
 
+    /// With this as its weight.
+    pub fn weighing(mut self, weight: &str) -> Self {
+        self.slice["metadata"]["annotations"] = json!({"podrobin.io/weight": weight});
+        self
+    }
+
     /// On a port that speaks this protocol.
     pub fn speaking(mut self, protocol: &str) -> Self {
         self.slice["ports"][0]["appProtocol"] = protocol.into();
