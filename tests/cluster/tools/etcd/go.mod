@@ -1,4 +1,4 @@
-// etcd for the cluster tests, built by ../build.sh.
+// etcd, built by ../../build.sh.
 module podrobin.invalid/tools/etcd
 
 go 1.26.0
