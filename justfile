@@ -20,6 +20,10 @@ check:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
     cargo deny check bans licenses sources
 
+# Lints of what is not Rust: shell scripts, the Dockerfile, the release workflow
+check-files:
+    tests/files/check.sh
+
 # All tests that need nothing but Rust
 test *args:
     cargo test {{ args }}
@@ -31,6 +35,17 @@ cluster-binaries:
 # The tests against a real API server
 cluster *args:
     tests/cluster/run.sh {{ args }}
+
+# A real node without Docker: `just node up`, `just node kubectl get pods -A`, `just node down` (as root)
+node *args:
+    tests/cluster/node/node.sh {{ args }}
+
+# The node, and podrobin's image on it: names, Services, each make of client (as root)
+node-check:
+    tests/cluster/node/node.sh up
+    tests/cluster/node/node.sh images
+    tests/cluster/node/check.sh
+    tests/cluster/node/node.sh down
 
 # Suites that others wrote, and the clients people use: h2spec, Autobahn's WebSocket cases, gRPC interop, and more
 conformance *suites:
@@ -65,6 +80,10 @@ bench:
     cargo bench --bench policies
     cargo bench --bench propagation
 
+# What a release consists of, for this machine's architecture, into dist/
+release:
+    deploy/release.sh dist
+
 # Known vulnerabilities in dependencies; fetches a database, so not part of `ci`
 advisories:
     cargo deny check advisories
@@ -74,4 +93,4 @@ demo *args:
     cargo run --release -- demo {{ args }}
 
 # Everything CI asks for, cheapest first
-ci: check fuzz-short test conformance (soak "60") cluster
+ci: check check-files fuzz-short test conformance (soak "60") cluster
