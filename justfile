@@ -36,16 +36,23 @@ cluster-binaries:
 cluster *args:
     tests/cluster/run.sh {{ args }}
 
+# The Helm chart: lint, goldens, the API server's schemas; `just chart --update` writes the goldens anew
+chart *args:
+    charts/check.sh {{ args }}
+
 # A real node without Docker: `just node up`, `just node kubectl get pods -A`, `just node down` (as root)
 node *args:
     tests/cluster/node/node.sh {{ args }}
 
-# The node, and podrobin's image on it: names, Services, each make of client (as root)
-node-check:
+# On the real node: names, Services and each make of client; then the chart, installed to uninstalled in each mode (as root)
+node-check *modes:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    trap 'tests/cluster/node/node.sh down' EXIT
     tests/cluster/node/node.sh up
     tests/cluster/node/node.sh images
     tests/cluster/node/check.sh
-    tests/cluster/node/node.sh down
+    tests/cluster/node/chart.sh {{ modes }}
 
 # Suites that others wrote, and the clients people use: h2spec, Autobahn's WebSocket cases, gRPC interop, and more
 conformance *suites:
@@ -93,4 +100,4 @@ demo *args:
     cargo run --release -- demo {{ args }}
 
 # Everything CI asks for, cheapest first
-ci: check check-files fuzz-short test conformance (soak "60") cluster
+ci: check check-files fuzz-short test chart conformance (soak "60") cluster node-check

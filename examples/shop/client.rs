@@ -60,6 +60,11 @@ pub struct Options {
     /// End with code 1 if a request has failed
     #[arg(long)]
     fail: bool,
+
+    /// End well as soon as so many pods have answered equally often between two lines, and with code 1 if they have not
+    /// when the time is up
+    #[arg(long, value_name = "PODS")]
+    even: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -100,9 +105,17 @@ async fn load(options: Options) -> io::Result<ExitCode> {
     let mut lines = interval_at(start + every, every);
     let ends = end(&options);
     tokio::pin!(ends);
+    let mut even = options.even.is_none();
     loop {
         tokio::select! {
-            _ = lines.tick() => print(&tally.line())?,
+            _ = lines.tick() => {
+                let spread = tally.is_even(options.even);
+                print(&tally.line())?;
+                if spread {
+                    even = true;
+                    break;
+                }
+            }
             ended = &mut ends => {
                 ended?;
                 break;
@@ -115,8 +128,9 @@ async fn load(options: Options) -> io::Result<ExitCode> {
     while tally.on_their_way() > 0 && Instant::now() < last {
         sleep(Duration::from_millis(10)).await;
     }
+    // Telling the total takes it.
+    let failed = !even || options.fail && tally.has_failures();
     print(&tally.total())?;
-    let failed = options.fail && tally.has_failures();
     Ok(if failed {
         ExitCode::FAILURE
     } else {

@@ -13,12 +13,14 @@
 #![cfg(test)]
 
 mod api_server;
+mod chart_rights;
 mod control_plane;
 mod in_pod;
 mod kubelet;
 mod load;
 mod manifests;
 mod pod;
+mod policy;
 mod ports;
 mod process;
 mod relay;

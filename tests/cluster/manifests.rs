@@ -1,4 +1,4 @@
-//! The manifests in `deploy/`, on a real API server.
+//! The manifests in `deploy/`, on a real API server, and those of the chart for others to try.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,6 +10,7 @@ use kube::api::{DynamicObject, ListParams, Patch, PatchParams, ValidationDirecti
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt};
+use podrobin::inject::{Installation, inject_pod};
 
 use crate::control_plane::ControlPlane;
 use crate::kubelet::Habits;
@@ -27,8 +28,12 @@ const SHOP: &str = "shop";
 async fn the_example_works_with_the_rights_it_is_given() {
     let plane = ControlPlane::shared().await;
     let admin = plane.admin().await;
-    for file in ["example.yaml", "rbac.yaml"] {
-        apply(&admin, file).await;
+    for mut object in [deploy("example.yaml"), deploy("rbac.yaml")].concat() {
+        // As the webhook and the policy do to its pods, and `podrobin inject` to the file.
+        if let Some(template) = object.data.pointer_mut("/spec/template") {
+            inject_pod(template, Some(SHOP), &Installation::default()).unwrap();
+        }
+        apply(&admin, object).await;
     }
     let scene = Scene::adopt(plane.clone(), SHOP, Habits::draining(Duration::ZERO)).await;
     scene.settled("cart", 3).await;
@@ -84,32 +89,41 @@ async fn assert_rights(reader: &Client) {
     }
 }
 
-/// What `kubectl apply --server-side --validate=strict` does.
-async fn apply(client: &Client, file: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("deploy")
-        .join(file);
-    let text = std::fs::read_to_string(path).unwrap();
+/// What is in one of the manifests of `deploy/`.
+fn deploy(file: &str) -> Vec<DynamicObject> {
+    objects(&Path::new("deploy").join(file))
+}
+
+/// What the chart renders of one of its sets of values; `charts/check.sh` sees to it that it does.
+pub fn chart(golden: &str) -> Vec<DynamicObject> {
+    objects(&Path::new("charts/goldens").join(format!("{golden}.yaml")))
+}
+
+fn objects(path: &Path) -> Vec<DynamicObject> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let objects: Vec<DynamicObject> = serde_saphyr::from_multiple(&text).unwrap();
-    assert!(!objects.is_empty(), "{file} is empty");
-    for object in objects {
-        let types = object.types.as_ref().unwrap();
-        let kind = GroupVersionKind::try_from(types).unwrap();
-        let (resource, capabilities) = pinned_kind(client, &kind).await.unwrap();
-        let api: Api<DynamicObject> = match capabilities.scope {
-            Scope::Cluster => Api::all_with(client.clone(), &resource),
-            Scope::Namespaced => {
-                let namespace = object.namespace().unwrap();
-                Api::namespaced_with(client.clone(), &namespace, &resource)
-            }
-        };
-        let mut params = PatchParams::apply("cluster-tests");
-        params.field_validation = Some(ValidationDirective::Strict);
-        let name = object.name_any();
-        api.patch(&name, &params, &Patch::Apply(&object))
-            .await
-            .unwrap_or_else(|error| panic!("{file}: {} {name}: {error}", types.kind));
-    }
+    assert!(!objects.is_empty(), "{} is empty", path.display());
+    objects
+}
+
+/// What `kubectl apply --server-side --validate=strict` does.
+pub async fn apply(client: &Client, object: DynamicObject) {
+    let types = object.types.as_ref().unwrap();
+    let kind = GroupVersionKind::try_from(types).unwrap();
+    let (resource, capabilities) = pinned_kind(client, &kind).await.unwrap();
+    let api: Api<DynamicObject> = match capabilities.scope {
+        Scope::Cluster => Api::all_with(client.clone(), &resource),
+        Scope::Namespaced => {
+            let namespace = object.namespace().unwrap();
+            Api::namespaced_with(client.clone(), &namespace, &resource)
+        }
+    };
+    let mut params = PatchParams::apply("cluster-tests");
+    params.field_validation = Some(ValidationDirective::Strict);
+    let name = object.name_any();
+    api.patch(&name, &params, &Patch::Apply(&object))
+        .await
+        .unwrap_or_else(|error| panic!("{} {name}: {error}", types.kind));
 }
 
 /// The client's pod, when it has its address.

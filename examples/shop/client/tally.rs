@@ -93,6 +93,18 @@ impl Tally {
         !self.all.borrow().failed.is_empty()
     }
 
+    /// Whether exactly so many pods have answered in the interval that ends now, equally often: a request of a turn may
+    /// fall into the next interval, none may have failed.
+    pub fn is_even(&self, pods: Option<usize>) -> bool {
+        let interval = self.interval.borrow();
+        let shares = || interval.pods.values();
+        let apart = shares()
+            .max()
+            .zip(shares().min())
+            .map(|(most, least)| most - least);
+        pods == Some(interval.pods.len()) && interval.failed.is_empty() && apart <= Some(1)
+    }
+
     /// The interval that ends now; the next one begins.
     pub fn line(&self) -> Value {
         self.describe(self.interval.take(), false)
