@@ -34,7 +34,7 @@ pub struct Resources {
     pub memory: u64,
     pub files: usize,
     pub threads: u64,
-    pub tasks: u64,
+    pub tasks: f64,
 }
 
 impl Sidecar {
@@ -122,7 +122,7 @@ impl Sidecar {
     }
 
     pub async fn resources(&self) -> Resources {
-        let tasks = self.metric("podrobin_tasks").await as u64;
+        let tasks = self.metric("podrobin_tasks").await;
         let process = format!("/proc/{}", self.child.id().unwrap());
         let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
         let field = |name: &str| {

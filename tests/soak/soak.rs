@@ -34,8 +34,8 @@ const SLACK: u64 = 12 * 1024 * 1024;
 /// Connections to the API server that come and go: two for each Service, as its watch begins anew or the Service is read.
 const API_CONNECTIONS: usize = 4;
 
-/// Tasks of connections to the API server, which have two each.
-const API_TASKS: u64 = 2 * API_CONNECTIONS as u64;
+/// Tasks of these connections, which have two each.
+const API_TASKS: f64 = 8.0;
 
 /// Threads for blocking work, such as looking up a name, that come and go.
 const HELPERS: u64 = 2;

@@ -24,7 +24,17 @@ fn with(annotations: Value, spec: Value) -> Value {
 /// All that the policy supports, and pods of many shapes.
 pub fn pods() -> Vec<Value> {
     let cart = || json!({"podrobin.io/service": "cart:http"});
+    let choosing =
+        |policy: &str| pod(json!({"podrobin.io/service": "cart", "podrobin.io/policy": policy}));
     vec![
+        choosing("round-robin"),
+        choosing("weighted"),
+        choosing("least-request"),
+        choosing("least-request:choices=10"),
+        choosing("peak-ewma:decay=500ms"),
+        choosing("peak-ewma:decay=3600s"),
+        choosing("hash:path"),
+        choosing("hash:header=x-user-id"),
         pod(cart()),
         pod(
             json!({"podrobin.io/service": "shop/cart:http,9001=shop/pay:8080,127.0.0.1:9002=my-stock"}),
@@ -138,6 +148,20 @@ pub fn unreadable() -> Vec<(Value, &'static str)> {
     let and = |name: &str, value: &str| json!({"podrobin.io/service": "cart", name: value});
     vec![
         (json!({"podrobin.io/service": ""}), "podrobin.io/service"),
+        (and("podrobin.io/policy", "fairest"), "least-request"),
+        (
+            and("podrobin.io/policy", "least-request:choices=1"),
+            "podrobin.io/policy",
+        ),
+        (
+            and("podrobin.io/policy", "peak-ewma:decay=3601s"),
+            "podrobin.io/policy",
+        ),
+        (and("podrobin.io/policy", "hash"), "podrobin.io/policy"),
+        (
+            and("podrobin.io/policy", "hash:header="),
+            "podrobin.io/policy",
+        ),
         (
             json!({"podrobin.io/service": "cart, 9001=pay"}),
             "a comma alone",
