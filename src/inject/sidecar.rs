@@ -16,15 +16,6 @@ const MOST_CONNECTIONS: &str = "500";
 /// Where the program is in its image, for what is run beside it.
 const PROGRAM: &str = "/podrobin";
 
-/// The one place for how the app's start waits for the sidecar: it is tried again each second, for two minutes.
-fn startup_probe() -> Value {
-    json!({
-        "httpGet": {"path": "/readyz", "port": "podrobin-admin"},
-        "periodSeconds": 1,
-        "failureThreshold": 120,
-    })
-}
-
 pub(super) fn container(
     request: &Request,
     listeners: &Listeners,
@@ -51,7 +42,6 @@ pub(super) fn container(
         "ports",
         json!([{"name": "podrobin-admin", "containerPort": listeners.admin.port()}]),
     );
-    set("startupProbe", startup_probe());
     set(
         "livenessProbe",
         json!({
@@ -59,9 +49,7 @@ pub(super) fn container(
             "periodSeconds": 10,
         }),
     );
-    if mode == SidecarMode::Plain {
-        set("lifecycle", lifecycle());
-    }
+    set("lifecycle", lifecycle(mode));
     set("resources", amounts(resources));
     set("terminationMessagePolicy", json!("FallbackToLogsOnError"));
     set(
@@ -119,13 +107,20 @@ fn env(request: &Request, listeners: &Listeners, installation: &Installation) ->
     env
 }
 
-/// Containers start one after another, and the next only after the last one's `postStart`; they end all at once, and
-/// `preStop` comes before the signal. Both are run in the sidecar's image, which holds no shell.
-fn lifecycle() -> Value {
-    json!({
-        "postStart": {"exec": {"command": [PROGRAM, "await"]}},
-        "preStop": {"exec": {"command": [PROGRAM, "sleep", "10s"]}},
-    })
+/// The one place for how the app's start waits for the sidecar: the next container starts after the last one's
+/// `postStart`. A startup probe, which is tried once a second, had the app wait for up to a second more.
+///
+/// A plain sidecar gets its signal with the app, and `preStop` comes before that. Both are run in the sidecar's image,
+/// which holds no shell.
+fn lifecycle(mode: SidecarMode) -> Value {
+    let run = |command: &[&str]| json!({"exec": {"command": command}});
+    let ready = run(&[PROGRAM, "await"]);
+    match mode {
+        SidecarMode::Native => json!({"postStart": ready}),
+        SidecarMode::Plain => {
+            json!({"postStart": ready, "preStop": run(&[PROGRAM, "sleep", "10s"])})
+        }
+    }
 }
 
 fn amounts(resources: &Resources) -> Value {

@@ -206,11 +206,7 @@ namespaceSelector:
       "args": dyn(['run']),
       "env": dyn(variables.{{ ternary "wholeEnv" "env" (gt (len .Values.sidecar.extraEnv) 0) }}),
       "ports": dyn([{"name": dyn('podrobin-admin'), "containerPort": dyn(int(variables.adminPort))}]),
-      "startupProbe": dyn({
-        "httpGet": dyn({"path": '/readyz', "port": 'podrobin-admin'}),
-        "periodSeconds": dyn(1),
-        "failureThreshold": dyn(120)
-      }),
+      "lifecycle": dyn({"postStart": {"exec": {"command": ['/podrobin', 'await']}}}),
       "livenessProbe": dyn({
         "httpGet": dyn({"path": '/livez', "port": 'podrobin-admin'}),
         "periodSeconds": dyn(10)
