@@ -129,37 +129,23 @@ pub const ANNOTATIONS: &[Annotation] = &[
 
 /// The one that was meant, where a name is close enough to one there is.
 pub(super) fn meant_by(name: &str) -> Option<&'static str> {
+    // The API server takes no more than 63 letters after the prefix; longer names are like nothing.
+    if name.len() > LONGEST {
+        return None;
+    }
     ANNOTATIONS
         .iter()
-        .map(|annotation| (distance(name, annotation.name), annotation.name))
+        .map(|known| (strsim::levenshtein(name, known.name), known.name))
         .filter(|(distance, _)| *distance <= CLOSE)
         .min()
         .map(|(_, name)| name)
 }
 
-/// Letters that may be wrong in a name that is still recognized.
+/// Letters that may be added, taken away or changed in a name that is still recognized.
 const CLOSE: usize = 3;
 
-/// How many letters must be added, taken away or changed to make one of the other (Levenshtein). Names of annotations
-/// are short: the API server takes no more than 63 letters after the prefix; longer ones are like nothing.
-fn distance(one: &str, other: &str) -> usize {
-    const LONGEST: usize = 80;
-    if one.len() > LONGEST {
-        return LONGEST;
-    }
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let changed = corner + usize::from(a != *b);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[other.len()]
-}
+/// Letters of a name that is looked at.
+const LONGEST: usize = 80;
 
 #[cfg(test)]
 mod tests {
