@@ -4,7 +4,7 @@
 nightly := env("PODROBIN_NIGHTLY", "nightly")
 
 # Seconds for each fuzz target of the short run.
-fuzz_seconds := "20"
+fuzz_seconds := "10"
 
 [private]
 default:
@@ -44,15 +44,24 @@ chart *args:
 node *args:
     tests/cluster/node/node.sh {{ args }}
 
-# On the real node: names, Services and each make of client; then the chart, installed to uninstalled in each mode (as root)
-node-check *modes:
+# Rows of the proof that take seconds: those that a run of CI has time for.
+proof_rows := "spread rollout flap kill own restricted capture webhook-down policy"
+
+# On the real node: names, Services, each make of client; the chart in each mode; rows of the proof (as root)
+node-check:
     #!/usr/bin/env bash
     set -euo pipefail
+    export PODROBIN_NODE="${PODROBIN_NODE:-/var/lib/podrobin-node}"
     trap 'tests/cluster/node/node.sh down' EXIT
     tests/cluster/node/node.sh up
     tests/cluster/node/node.sh images
     tests/cluster/node/check.sh
-    tests/cluster/node/chart.sh {{ modes }}
+    tests/cluster/node/chart.sh
+    PODROBIN_PROOF_BINARIES=loaded tests/cluster/proof/run.sh {{ proof_rows }}
+
+# What is promised, on a real node under load, with kube-proxy beside it: `just proof`, `just proof rollout hang` (as root)
+proof *rows:
+    tests/cluster/proof/run.sh {{ rows }}
 
 # Suites that others wrote, and the clients people use: h2spec, Autobahn's WebSocket cases, gRPC interop, and more
 conformance *suites:

@@ -14,6 +14,7 @@ done
 
 mapfile -t scripts < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 shellcheck --external-sources "${scripts[@]}"
+PYTHONDONTWRITEBYTECODE=1 python3 tests/cluster/proof/test_proof.py
 
 hadolint=2.15.1
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/podrobin/hadolint-$hadolint

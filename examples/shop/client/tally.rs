@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+/// An answer that took longer is a slow one.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// Failures that a line tells one by one; all are counted.
 const TOLD: usize = 20;
 
@@ -131,6 +134,8 @@ impl Tally {
             let latency = count.latencies.get(index).copied().unwrap_or_default();
             round(latency.as_secs_f64() * 1000.0)
         };
+        let slow = count.latencies.partition_point(|latency| *latency <= SLOW);
+        let slow = count.latencies.len() - slow;
         let failures = count.failures.iter();
         let failures: Vec<Value> = failures
             .map(|(at, cause)| json!({"at": at, "cause": cause}))
@@ -142,6 +147,7 @@ impl Tally {
             "sent": count.sent,
             "ok": count.latencies.len(),
             "failed": count.failed.values().sum::<u64>(),
+            "slow": slow,
             "skipped": count.skipped,
             "pods": count.pods,
             "causes": count.failed,
