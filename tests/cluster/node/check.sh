@@ -33,7 +33,7 @@ in_clients() {
 }
 
 cleanup() {
-    "$here/node.sh" kubectl delete namespace node-check --ignore-not-found --wait=false >/dev/null
+    "$here/node.sh" kubectl delete namespace node-check --ignore-not-found --wait --timeout=2m >/dev/null
 }
 trap cleanup EXIT
 
