@@ -129,7 +129,10 @@ pub(super) fn lowest_port(listeners: &Listeners) -> Option<u16> {
 pub(super) fn low_ports(pod: &Value) -> Option<(&str, u16)> {
     let sysctls = pod.pointer("/spec/securityContext/sysctls")?.as_array()?;
     let own = sysctls.iter().find(|sysctl| name(sysctl) == LOW_PORTS)?;
-    let text = own.get("value")?.as_str()?;
+    let text = own
+        .get("value")
+        .and_then(Value::as_str)
+        .unwrap_or("not set");
     // What is no number is none that allows anything.
     Some((text, text.parse().unwrap_or(u16::MAX)))
 }

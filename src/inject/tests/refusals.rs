@@ -243,6 +243,13 @@ fn what_stands_in_the_sidecars_way() {
             }),
             &["81", "port 80", "set it to 0"],
         ),
+        (
+            capturing(|spec| {
+                spec["securityContext"] =
+                    json!({"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start"}]});
+            }),
+            &["not set", "port 80", "set it to 0"],
+        ),
     ];
     for (pod, words) in &cases {
         refused(pod, words);
