@@ -84,7 +84,8 @@ impl Proxy {
                 Instant::now(),
             );
             let last = retries >= self.settings.retry.retries;
-            let setback = match self.attempt(&mut attempt, &mut outgoing, last).await {
+            let attempted = self.attempt(&mut attempt, &mut outgoing, last, again);
+            let setback = match attempted.await {
                 Ok(answered) => {
                     attempt.answered(answered.is_failure());
                     record.answered(answered.status());
@@ -100,7 +101,8 @@ impl Proxy {
             let kind = setback.failure.kind;
             let refused = setback.blame == Blame::Refused;
             let heard = attempt.failed(kind, setback.blame);
-            if refused && upstream.is_last_resort() && heard {
+            let ended = refused && upstream.is_last_resort() && heard;
+            if ended {
                 upstream.set_ended();
             }
             let failed = Failed {
@@ -108,7 +110,10 @@ impl Proxy {
                 unsent: setback.unsent,
                 replayable: outgoing.body.is_replayable(),
             };
-            if last || !may_retry(failed, outgoing.idempotent) || !self.afford_retry(setback.unsent)
+            // One that has ended is not asked again: others answer, or the request waits for one.
+            if (last && !ended)
+                || !may_retry(failed, outgoing.idempotent)
+                || !self.afford_retry(setback.unsent)
             {
                 record.received(outgoing.body.received());
                 return Err(setback.failure);
@@ -135,17 +140,19 @@ impl Proxy {
     }
 
     /// One attempt. Kept connections that turn out to be closed before they took a byte are passed over: they are
-    /// none of the pod's doing, and a new connection to it is tried last.
+    /// none of the pod's doing, and a new connection to it is tried last. Where the request comes `again`, those that
+    /// ended together with its first one are told by the kernel.
     async fn attempt(
         &self,
         attempt: &mut Attempt,
         outgoing: &mut Outgoing,
         last: bool,
+        again: bool,
     ) -> Result<Answered, Setback> {
         let upstream = &attempt.upstream().clone();
         loop {
             let mut carrier = upstream
-                .carrier(!outgoing.idempotent)
+                .carrier(again || !outgoing.idempotent)
                 .await
                 .map_err(|error| unreached(&error, upstream))?;
             let version = carrier.version();

@@ -202,3 +202,28 @@ async fn terminating_pods_that_refuse_are_gone_whatever_the_list_says() {
     slices.set([&new]);
     assert_eq!(client.response().await.pod(), "new");
 }
+
+#[tokio::test]
+async fn a_request_that_meets_the_end_of_the_last_terminating_pod_waits_for_another() {
+    // It takes a second request on a kept connection, and ends instead of answering.
+    let mut last = Pod::scripted("last", |mut session: Session| async move {
+        session.request().await?;
+        session.answer().await?;
+        session.request().await?;
+        std::future::pending().await
+    })
+    .await;
+    let slices = Slices::of([Entry::terminating(&last)]);
+    let sidecar = Sidecar::watching(&slices).start().await;
+    let mut client = sidecar.client().await;
+    client.send(get("/")).await;
+    assert_eq!(client.response().await.pod(), "last");
+    client.send(get("/")).await;
+    last.until("the second request", |record| record.requests.len() == 2)
+        .await;
+    last.kill().await;
+    sidecar.until_held(1).await;
+    let new = Pod::start("new").await;
+    slices.set([&new]);
+    assert_eq!(client.response().await.pod(), "new");
+}
