@@ -146,10 +146,13 @@ class Stage:
         def restless(own):
             return [way.name for way, lines in self.lines.items()
                     if bool(way.service) == own and not lines.calm_since(since)]
+        left = []
         for own, seconds in (True, CALM), (False, CALM_OTHERS):
-            with contextlib.suppress(TimeoutError):
+            try:
                 wait("calm clients", lambda own=own: not restless(own), seconds)
-        return restless(own=True)
+            except TimeoutError:
+                left += restless(own) if own else []
+        return left
 
     def written(self, moment):
         """Waits until each client has a line that was written after the moment."""
