@@ -23,7 +23,7 @@ pub struct AwaitArgs {
         long,
         env = "PODROBIN_AWAIT_TIMEOUT",
         value_name = "TIME",
-        default_value = "2m",
+        default_value = "30s",
         value_parser = value::positive
     )]
     pub timeout: Span,
