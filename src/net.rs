@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -183,6 +183,16 @@ impl AsyncWrite for SharedStream {
     }
 }
 
+/// What a client on this machine connects to: a listener on all addresses is reached on the loopback of its family.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// Whether two listeners could not both be bound, or would take each other's connections. Port 0 is any free one.
 pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     // `[::]` takes IPv4 connections as well, unless the system is set up otherwise.
@@ -206,6 +216,17 @@ mod tests {
         for count in [1, 2] {
             let error = listen(address, count).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_asked_here() {
+        for (listens, asked) in [
+            ("0.0.0.0:9800", "127.0.0.1:9800"),
+            ("[::]:9800", "[::1]:9800"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap());
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Asking a podrobin whether it is ready: what `podrobin await` does, for containers that hold no shell and no curl.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use crate::net;
 
 /// How long one answer may be waited for: it comes when the other is ready, or after two thirds of that time.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -29,7 +31,7 @@ pub struct NotReady {
 /// # Errors
 /// It has not within `timeout`; with what it said last.
 pub fn until_ready(address: SocketAddr, timeout: Duration) -> Result<(), NotReady> {
-    let address = reachable(address);
+    let address = net::reachable(address);
     let end = Instant::now() + timeout;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -48,16 +50,6 @@ pub fn until_ready(address: SocketAddr, timeout: Duration) -> Result<(), NotRead
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-/// A listener on all addresses is asked on this machine's own.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 fn ask(address: SocketAddr, within: Duration) -> io::Result<String> {
@@ -94,17 +86,6 @@ fn body(answer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_listens_everywhere_is_asked_here() {
-        for (listens, asked) in [
-            ("0.0.0.0:9800", "127.0.0.1:9800"),
-            ("[::]:9800", "[::1]:9800"),
-            ("10.0.0.1:1", "10.0.0.1:1"),
-        ] {
-            assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap());
-        }
-    }
 
     #[test]
     fn an_answer_is_shown_on_one_line() {

@@ -6,7 +6,7 @@ use super::Refusal;
 use super::annotations::{ADMIN_PORT, CAPTURE, LISTEN, SERVICE};
 use super::request::Request;
 use crate::config::PortRef;
-use crate::net::overlap;
+use crate::net::{overlap, reachable};
 use crate::value::{self, ServiceArg};
 
 /// One Service's listener.
@@ -282,12 +282,7 @@ pub(super) fn name(service: &ServiceArg) -> String {
     )
 }
 
-/// What a client connects to: a listener on all addresses is reached on this pod's loopback.
+/// What a client in the pod connects to.
 pub(super) fn address(listener: &Listener) -> SocketAddr {
-    let ip = match listener.address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listener.address.port())
+    reachable(listener.address)
 }
