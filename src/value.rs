@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use crate::config::{FileSelector, FixedPod, PortRef};
+use crate::config::{FileSelector, FixedPod, Policy, PortRef, ServiceRef};
 use crate::endpoint::{MOST_WEIGHT, USUAL_WEIGHT, weight};
 
 pub use crate::config::Span;
@@ -30,6 +30,14 @@ pub struct ServiceArg {
     pub namespace: Option<String>,
     pub name: String,
     pub port: PortRef,
+}
+
+/// `[SERVICE=]POLICY`, SERVICE being `[NAMESPACE/]NAME[:PORT]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyArg {
+    /// Without one it is for all that have none of their own.
+    pub service: Option<ServiceArg>,
+    pub policy: Policy,
 }
 
 /// `FILE[#[NAMESPACE/]NAME[:PORT]]`
@@ -189,6 +197,85 @@ impl FromStr for ServiceArg {
             name,
             port,
         })
+    }
+}
+
+impl ServiceArg {
+    /// Whether `other` is meant by this name, which may leave out the port. A name without a namespace is in
+    /// `namespace`.
+    pub fn names(&self, other: &Self, namespace: Option<&str>) -> bool {
+        let port = !self.has_port() || self.port == other.port;
+        let own = self.namespace.as_deref().or(namespace);
+        port && self.name == other.name && own == other.namespace.as_deref().or(namespace)
+    }
+
+    pub fn has_port(&self) -> bool {
+        self.port != PortRef::Only
+    }
+}
+
+impl From<&ServiceRef> for ServiceArg {
+    fn from(service: &ServiceRef) -> Self {
+        Self {
+            listen: None,
+            namespace: Some(service.namespace.clone()),
+            name: service.name.clone(),
+            port: service.port.clone(),
+        }
+    }
+}
+
+/// Without where it is reached.
+impl fmt::Display for ServiceArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        write!(f, "{}{}", self.name, self.port)
+    }
+}
+
+impl FromStr for PolicyArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Options of a policy have an equals sign too.
+        let whole = match text.parse() {
+            Ok(policy) => {
+                return Ok(Self {
+                    service: None,
+                    policy,
+                });
+            }
+            Err(reason) => reason,
+        };
+        let Some((service, policy)) = text.split_once('=') else {
+            return Err(whole);
+        };
+        let (namespace, name, port) = service_name(service)?;
+        let service = ServiceArg {
+            listen: None,
+            namespace,
+            name,
+            port,
+        };
+        match policy.parse() {
+            Ok(policy) => Ok(Self {
+                service: Some(service),
+                policy,
+            }),
+            Err(_) if Policy::is_named_by(text) => Err(whole),
+            Err(reason) => Err(reason),
+        }
+    }
+}
+
+impl fmt::Display for PolicyArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(service) = &self.service {
+            write!(f, "{service}=")?;
+        }
+        self.policy.fmt(f)
     }
 }
 

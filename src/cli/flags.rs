@@ -10,11 +10,10 @@ use clap::{ArgAction, Args, ValueEnum};
 use rustls::pki_types::ServerName;
 
 use crate::config::{
-    FamilyChoice, FixedPod, Limits, LogFormat, Policy, RetrySettings, Timeouts, TlsWhen,
-    UpstreamProtocol,
+    FamilyChoice, FixedPod, Limits, LogFormat, RetrySettings, Timeouts, TlsWhen, UpstreamProtocol,
 };
 use crate::telemetry::{self, Filter};
-use crate::value::{self, ByteSize, FileArg, Patience, ServiceArg, Span};
+use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
@@ -80,9 +79,18 @@ pub struct EndpointArgs {
     pub upstream_protocol: UpstreamProtocol,
 
     /// How the next pod is chosen: round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], weighted,
-    /// hash:header=NAME, hash:cookie=NAME, hash:path or hash:source. docs/policies.md says which to choose
-    #[arg(long, env = "PODROBIN_POLICY", value_name = "POLICY", default_value_t)]
-    pub policy: Policy,
+    /// hash:header=NAME, hash:cookie=NAME, hash:path or hash:source. docs/policies.md says which to choose. With a
+    /// Service in front, such as shop/pay=least-request, it is for that one alone; repeat the flag (or separate with
+    /// commas)
+    #[arg(
+        long = "policy",
+        env = "PODROBIN_POLICY",
+        value_name = "[[NAMESPACE/]NAME[:PORT]=]POLICY",
+        value_delimiter = ',',
+        action = ArgAction::Append,
+        default_value = "round-robin"
+    )]
+    pub policies: Vec<PolicyArg>,
 
     /// Most pods of a Service to use, for Services with hundreds: each sidecar takes a choice of its own, by --pod-name,
     /// so that connections stay few and all pods get as many. By default all

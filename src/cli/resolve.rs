@@ -1,5 +1,6 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
+mod policies;
 mod upstream_tls;
 
 use std::collections::HashMap;
@@ -136,7 +137,6 @@ fn targets(
                 origin.flag("endpoints")
             )));
         }
-        check_weights(&args.endpoints, &args.policy, origin)?;
         let by = origin.flag("endpoints").to_string();
         claims.push((by, listeners.listen, Source::Fixed(args.endpoints)));
     }
@@ -147,14 +147,20 @@ fn targets(
         ));
     }
     check_listeners(&claims, listeners.admin, origin)?;
+    let sources: Vec<&Source> = claims.iter().map(|(_, _, source)| source).collect();
+    let policies = policies::resolve(&args.policies, &sources, namespace, origin)?;
     let targets: Vec<Target> = claims
         .into_iter()
-        .map(|(_, listen, source)| Target {
+        .zip(policies)
+        .map(|((_, listen, source), policy)| Target {
             listen,
             source,
-            policy: args.policy.clone(),
+            policy,
         })
         .collect();
+    for target in &targets {
+        check_weights(target, origin)?;
+    }
     check_names(&targets)?;
     Ok(targets)
 }
@@ -244,7 +250,11 @@ fn first_repeated(pods: &[FixedPod]) -> Option<SocketAddr> {
 }
 
 /// A weight that the policy makes nothing of is one that somebody counts on in vain.
-fn check_weights(pods: &[FixedPod], policy: &Policy, origin: &Origin<'_>) -> Result<(), Refusal> {
+fn check_weights(target: &Target, origin: &Origin<'_>) -> Result<(), Refusal> {
+    let Source::Fixed(pods) = &target.source else {
+        return Ok(());
+    };
+    let policy = &target.policy;
     let weighty = pods.iter().find(|pod| pod.weight > USUAL_WEIGHT);
     match weighty {
         Some(FixedPod { address, weight }) if *policy != Policy::Weighted => {
@@ -252,7 +262,7 @@ fn check_weights(pods: &[FixedPod], policy: &Policy, origin: &Origin<'_>) -> Res
                 "{} gives {address} the weight {weight}, of which {} {policy} makes nothing: \
                  add --policy weighted, or leave the weight out",
                 origin.flag("endpoints"),
-                origin.flag("policy")
+                origin.flag("policies")
             )))
         }
         _ => Ok(()),
@@ -318,6 +328,7 @@ impl<'a> Origin<'a> {
             long: match id {
                 "services" => "service".to_owned(),
                 "endpoints" => "endpoint".to_owned(),
+                "policies" => "policy".to_owned(),
                 _ => id.replace('_', "-"),
             },
             prefix: from_environment.then_some(self.prefix),

@@ -53,10 +53,27 @@ const USUAL_DECAY: Duration = Duration::from_secs(10);
 const DECAYS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3600);
 
+const NAMES: [&str; 6] = [
+    "round-robin",
+    "random",
+    "least-request",
+    "peak-ewma",
+    "weighted",
+    "hash",
+];
+
 const POLICIES: &str = "round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], \
     weighted, hash:header=NAME, hash:cookie=NAME, hash:path and hash:source";
 
 impl Policy {
+    /// Whether a text begins as a policy does, whatever comes of its options.
+    pub fn is_named_by(text: &str) -> bool {
+        NAMES.iter().any(|name| {
+            text.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        })
+    }
+
     /// Without its options.
     pub fn name(&self) -> &'static str {
         match self {

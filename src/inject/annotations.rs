@@ -58,7 +58,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
         variable: Some("PODROBIN_POLICY"),
         example: "random",
         default: "round-robin",
-        meaning: "How the next pod is chosen, as `--policy` of `podrobin run`",
+        meaning: "How the next pod is chosen, as `--policy` of `podrobin run`; `shop/pay=random` is for one Service alone",
     },
     Annotation {
         name: LOG_LEVEL,

@@ -126,7 +126,7 @@ fn ports(pod: &Value, listeners: &Listeners) -> Vec<String> {
                 .iter()
                 .find(|listener| crate::net::overlap(listener.address, wide));
             if let Some(taken) = taken {
-                let service = super::listeners::name(&taken.service);
+                let service = &taken.service;
                 let mend = match listeners.captured.is_empty() {
                     true => format!(
                         "give it another with annotation {LISTEN}, or as LISTEN= in {SERVICE}"

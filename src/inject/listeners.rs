@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Refusal;
-use super::annotations::{ADMIN_PORT, CAPTURE, LISTEN, SERVICE};
+use super::annotations::{ADMIN_PORT, CAPTURE, LISTEN, POLICY, SERVICE};
 use super::request::Request;
 use crate::config::PortRef;
 use crate::net::{overlap, reachable};
-use crate::value::{self, ServiceArg};
+use crate::value::{self, PolicyArg, ServiceArg};
 
 /// One Service's listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Listeners {
         };
         if problems.is_empty() {
             problems = listeners.contradictions(namespace);
+            problems.extend(listeners.stray_policies(&request.policies, namespace));
         }
         match Refusal::of(&problems) {
             Some(refusal) => Err(refusal),
@@ -102,12 +103,40 @@ impl Listeners {
         entries.join(",")
     }
 
+    /// Policies that nobody has, or one has twice: `podrobin run` refuses them too.
+    fn stray_policies(&self, policies: &[PolicyArg], namespace: Option<&str>) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, policy) in policies.iter().enumerate() {
+            let before = &policies[..index];
+            if before.iter().any(|other| other.service == policy.service) {
+                let whose = match &policy.service {
+                    Some(service) => service.to_string(),
+                    None => "all".to_owned(),
+                };
+                problems.push(format!(
+                    "annotation {POLICY} has two policies for {whose}: one is enough"
+                ));
+            } else if let Some(service) = &policy.service
+                && !self
+                    .each
+                    .iter()
+                    .any(|listener| service.names(&listener.service, namespace))
+            {
+                problems.push(format!(
+                    "annotation {POLICY} has a policy for {service}, which annotation {SERVICE} does not name: write \
+                     it as there"
+                ));
+            }
+        }
+        problems
+    }
+
     /// What `podrobin run` would refuse to start with.
     fn contradictions(&self, namespace: Option<&str>) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, listener) in self.each.iter().enumerate() {
             let before = &self.each[..index];
-            let name = name(&listener.service);
+            let name = &listener.service;
             if before
                 .iter()
                 .any(|other| same(&other.service, &listener.service, namespace))
@@ -122,7 +151,7 @@ impl Listeners {
                 problems.push(format!(
                     "{} and {name} are both to be reached at {}: give one of them a listener of its own in \
                      annotation {SERVICE}, such as 9001={name}",
-                    self::name(&other.service),
+                    other.service,
                     listener.address
                 ));
             }
@@ -153,7 +182,7 @@ fn beside(request: &Request, problems: &mut Vec<String>) -> Vec<Listener> {
         })
         .collect();
     for listener in &listeners {
-        let name = name(&listener.service);
+        let name = &listener.service;
         if listener.address.port() == 0 {
             problems.push(format!(
                 "annotation {SERVICE} puts {name} on port 0, where nobody would find it: give a port, such as \
@@ -195,7 +224,7 @@ fn capture(
     let mut listeners = Vec::new();
     let mut captured = Vec::new();
     for service in &request.services {
-        let name = name(service);
+        let name = service.to_string();
         if let Some(address) = service.listen {
             problems.push(format!(
                 "annotation {SERVICE} puts {name} on {address}, and {CAPTURE} on its own port: drop one of them"
@@ -266,20 +295,6 @@ fn same(one: &ServiceArg, other: &ServiceArg, namespace: Option<&str>) -> bool {
             .map(str::to_owned)
     };
     one.name == other.name && one.port == other.port && full(one) == full(other)
-}
-
-/// `[NAMESPACE/]NAME[:PORT]`
-pub(super) fn name(service: &ServiceArg) -> String {
-    let namespace = service
-        .namespace
-        .as_ref()
-        .map(|namespace| format!("{namespace}/"));
-    format!(
-        "{}{}{}",
-        namespace.unwrap_or_default(),
-        service.name,
-        service.port
-    )
 }
 
 /// What a client in the pod connects to.

@@ -9,9 +9,8 @@ use serde_json::{Map, Value};
 use super::annotations::{self, ANNOTATIONS, PREFIX, meant_by};
 use super::listeners::MOST_SERVICES;
 use super::{Quantity, Refusal, Resources, SidecarMode, short};
-use crate::config::Policy;
 use crate::telemetry::Filter;
-use crate::value::{self, ServiceArg};
+use crate::value::{self, PolicyArg, ServiceArg};
 
 /// What a pod asks for. Texts go to the sidecar as they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +19,7 @@ pub(super) struct Request {
     pub(super) services: Vec<ServiceArg>,
     pub(super) listen: Option<(String, SocketAddr)>,
     pub(super) policy: Option<String>,
+    pub(super) policies: Vec<PolicyArg>,
     pub(super) log_level: Option<String>,
     pub(super) admin_port: Option<u16>,
     pub(super) capture: bool,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         let services = self.parse(annotations::SERVICE, services);
         let capture = self.parse(annotations::CAPTURE, truth);
         let listen = self.parse(annotations::LISTEN, listen);
-        self.parse(annotations::POLICY, Policy::from_str);
+        let policies = self.parse(annotations::POLICY, policies);
         self.parse(annotations::LOG_LEVEL, Filter::from_str);
         let admin_port = self.parse(
             annotations::ADMIN_PORT,
@@ -89,6 +89,7 @@ impl<'a> Reader<'a> {
             services: services?,
             listen: text(annotations::LISTEN).zip(listen),
             policy: text(annotations::POLICY),
+            policies: policies.unwrap_or_default(),
             log_level: text(annotations::LOG_LEVEL),
             admin_port: admin_port.and_then(|port| u16::try_from(port).ok()),
             capture: capture.unwrap_or(false),
@@ -182,6 +183,10 @@ fn services(text: &str) -> Result<Vec<ServiceArg>, String> {
         return Err(format!("{MOST_SERVICES} Services are served at most"));
     }
     text.split(',').map(ServiceArg::from_str).collect()
+}
+
+fn policies(text: &str) -> Result<Vec<PolicyArg>, String> {
+    text.split(',').map(PolicyArg::from_str).collect()
 }
 
 /// Port 0 is any free one, which nobody could find.

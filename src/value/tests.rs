@@ -138,6 +138,42 @@ fn a_service_that_kubernetes_would_not_take_is_refused() {
 }
 
 #[test]
+fn a_policy_may_name_the_service_that_it_is_for() {
+    for (text, service, policy) in [
+        ("random", None, "random"),
+        ("hash:header=tenant", None, "hash:header=tenant"),
+        ("shop/pay=random", Some("shop/pay"), "random"),
+        (
+            "pay:http=hash:cookie=id",
+            Some("pay:http"),
+            "hash:cookie=id",
+        ),
+        // Services may have the names of policies.
+        ("random=hash:path", Some("random"), "hash:path"),
+        ("hash:http=random", Some("hash:http"), "random"),
+    ] {
+        let arg: PolicyArg = text.parse().unwrap();
+        assert_eq!(
+            arg.service.as_ref().map(ToString::to_string).as_deref(),
+            service
+        );
+        assert_eq!(arg.policy.to_string(), policy);
+        assert_eq!(arg.to_string(), text);
+    }
+    for (bad, words) in [
+        ("fair", "there is no such policy"),
+        ("pay=fair", "there is no such policy"),
+        ("Pay=random", "`Pay` is no Service name"),
+        ("hash:header=", "hash:header=NAME"),
+        ("least-request:choices=1", "least-request:choices=N"),
+        ("", "there is no such policy"),
+    ] {
+        let reason = bad.parse::<PolicyArg>().unwrap_err();
+        assert!(reason.contains(words), "{bad}: {reason}");
+    }
+}
+
+#[test]
 fn a_file_may_name_the_service_in_it() {
     let file: FileArg = "/etc/slices.yaml#shop/cart:80".parse().unwrap();
     assert_eq!(file.path, PathBuf::from("/etc/slices.yaml"));
@@ -165,6 +201,7 @@ proptest! {
     fn no_value_makes_a_parser_panic(text in "\\PC{0,40}") {
         let _ = text.parse::<ServiceArg>();
         let _ = text.parse::<FileArg>();
+        let _ = text.parse::<PolicyArg>();
         let _ = text.parse::<Span>();
         let _ = text.parse::<ByteSize>();
     }

@@ -75,3 +75,30 @@ async fn each_service_is_served_on_its_own_listener_by_its_own_pods() {
     cluster.add(Entry::of_service(&pay, "pay"));
     assert_eq!(held.response().await.pod(), "pay-a");
 }
+
+#[tokio::test]
+async fn a_service_may_have_a_policy_of_its_own() {
+    let cluster = Cluster::start().await;
+    let pods = [Pod::start("pod-a").await, Pod::start("pod-b").await];
+    for service in ["cart", "pay"] {
+        cluster.add_service(service);
+        for pod in &pods {
+            cluster.add(Entry::of_service(pod, service));
+        }
+    }
+    let services = "shop/cart:http,127.0.0.1:0=shop/pay:http";
+    let sidecar = Sidecar::of_services(&cluster, services)
+        .with("--policy", "shop/pay=hash:path")
+        .on_one_worker()
+        .start()
+        .await;
+    let targets = sidecar.targets().await;
+    assert_eq!(targets[0]["policy"], "round-robin");
+    assert_eq!(targets[1]["policy"], "hash:path");
+
+    let (_, _, answered) = served(&targets[0]).await;
+    assert_eq!(answered, [["pod-a"; 3], ["pod-b"; 3]].concat());
+    // One path, one pod.
+    let (_, _, answered) = served(&targets[1]).await;
+    assert_eq!(answered, [answered[0].as_str(); 6]);
+}

@@ -13,6 +13,11 @@ namespaceSelector:
 {{- end }}
 {{- end }}
 
+{{/* A policy of balancing, as a regular expression. */}}
+{{- define "podrobin.policy.balancing" -}}
+(round-robin|random|weighted|least-request(:choices=([2-9]|10))?|peak-ewma(:decay=([1-9][0-9]{2,5}ms|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)s|([1-9]|[1-5][0-9]|60)m|1h))?|hash:(path|source|(header|cookie)=[a-zA-Z0-9!#$%&*+.^_|~-]+))
+{{- end }}
+
 {{/* What a pod asks for, and what is wrong with it: the rules of src/inject/, in their words where they are the same. */}}
 {{- define "podrobin.policy.request" -}}
 - name: annotations
@@ -57,7 +62,7 @@ namespaceSelector:
         a[1].matches(r'^([1-9][0-9]{0,4}|[0-9.]+:[1-9][0-9]{0,4}|\[[0-9a-f:.]+\]:[1-9][0-9]{0,4})$')
         ? '' : 'give an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000', '127.0.0.1:8080']
       : a[0] == 'podrobin.io/policy' ? [
-        a[1].matches(r'^(round-robin|random|weighted|least-request(:choices=([2-9]|10))?|peak-ewma(:decay=([1-9][0-9]{2,5}ms|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)s|([1-9]|[1-5][0-9]|60)m|1h))?|hash:(path|source|(header|cookie)=[a-zA-Z0-9!#$%&*+.^_|~-]+))$')
+        a[1].split(',').all(e, e.matches(r'^(([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(:([1-9][0-9]{0,4}|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?))?=)?{{ include "podrobin.policy.balancing" . }}$'))
         ? '' : 'there are round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], weighted, hash:header=NAME, hash:cookie=NAME, hash:path and hash:source', 'random']
       : a[0] == 'podrobin.io/log-level' ? [
         a[1].split(',').all(part, part.matches('^([a-z0-9_:]+=)?(?i:off|error|warn|info|debug|trace)$'))
@@ -95,6 +100,11 @@ namespaceSelector:
       "host": t.at.contains(':') ? t.at.substring(0, t.at.lastIndexOf(':')) : '127.0.0.1',
       "port": t.at.substring(t.at.lastIndexOf(':') + 1)
     })
+# Each policy, and the Service that it is for, if it is for one.
+- name: policies
+  expression: |-
+    variables.annotations[?'podrobin.io/policy'].orValue('').split(',')
+    .map(e, e == '' || e.matches(r'^{{ include "podrobin.policy.balancing" . }}$') ? '' : e.substring(0, e.indexOf('=')))
 - name: lowestPort
   expression: variables.targets.map(t, int(t.port)).min()
 - name: ownLowPorts
@@ -120,6 +130,14 @@ namespaceSelector:
     + variables.targets.filter(t, t.port == variables.adminPort && (t.host == '[::]' || !t.host.startsWith('[')))
     .map(t, t.text + ' is to be reached on port ' + t.port
     + ', which is the sidecar\'s own for probes: give another with annotation podrobin.io/admin-port')
+    + variables.policies.transformList(i, s,
+      variables.policies.slice(0, i).exists(o, o == s)
+      ? ['annotation podrobin.io/policy has two policies for ' + (s == '' ? 'all' : s) + ': one is enough']
+      : s != '' && !variables.targets.exists(t, t.name == s.split(':')[0].substring(s.indexOf('/') + 1)
+        && t.namespace == (s.contains('/') ? s.substring(0, s.indexOf('/')) : request.namespace)
+        && (!s.contains(':') || t.servicePort == s.split(':')[1]))
+      ? ['annotation podrobin.io/policy has a policy for ' + s + ', which annotation podrobin.io/service does not name: write it as there']
+      : []).flatten()
 # What in the pod stands in the way.
 - name: clashes
   expression: |-

@@ -198,7 +198,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 17] = [
         (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
         (
             &["--service", "cart,pay"],
@@ -241,6 +241,18 @@ fn a_contradiction_names_the_flags_and_the_mend() {
             ],
         ),
         (
+            &["--service", "cart", "--policy", "random,hash:path"],
+            &["--policy says random and hash:path", "one policy for all"],
+        ),
+        (
+            &["--service", "cart", "--policy", "pay=random"],
+            &["--policy pay=random", "no --service names"],
+        ),
+        (
+            &["--endpoint", "10.0.0.1:80", "--policy", "cart=random"],
+            &["--policy cart=random", "no --service names"],
+        ),
+        (
             &["--service", "cart", "--max-endpoints", "5"],
             &["--max-endpoints needs", "--pod-name NAME"],
         ),
@@ -270,6 +282,34 @@ fn a_contradiction_names_the_flags_and_the_mend() {
             assert!(refusal.contains(word), "{flags:?}: {refusal}");
         }
     }
+}
+
+#[test]
+fn a_policy_may_be_for_one_service() {
+    let flags = [
+        "--service",
+        "1=cart,2=n/pay:http,3=n/pay:grpc,4=mail",
+        "--policy",
+        "shop/cart=hash:header=tenant,n/pay=random,n/pay:grpc=least-request:choices=3",
+        "--policy",
+        "peak-ewma",
+    ];
+    let policies: Vec<String> = resolve(&flags)
+        .unwrap()
+        .targets
+        .iter()
+        .map(|target| target.policy.to_string())
+        .collect();
+    let wanted = [
+        "hash:header=tenant",
+        "random",
+        "least-request:choices=3",
+        "peak-ewma:decay=10s",
+    ];
+    assert_eq!(policies, wanted);
+    let config = resolve(&["--service", "1=cart,2=pay", "--policy", "pay=random"]).unwrap();
+    assert_eq!(config.targets[0].policy, Policy::RoundRobin);
+    assert_eq!(config.targets[1].policy, Policy::Random);
 }
 
 #[test]

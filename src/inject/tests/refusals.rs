@@ -40,6 +40,16 @@ fn annotations_that_make_no_sense() {
             &["podrobin.io/policy", "fair"],
         ),
         (
+            &[("service", "shop/cart"), ("policy", "shop/pay=random")],
+            &[
+                "podrobin.io/policy has a policy for shop/pay, which annotation podrobin.io/service does not name",
+            ],
+        ),
+        (
+            &[("service", "cart"), ("policy", "random,weighted")],
+            &["podrobin.io/policy has two policies for all"],
+        ),
+        (
             &[("service", "cart"), ("log-level", "loud")],
             &["podrobin.io/log-level", "`loud`"],
         ),

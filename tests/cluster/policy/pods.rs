@@ -41,6 +41,12 @@ pub fn pods() -> Vec<Value> {
         ),
         // Two namespaces, one name: the first has the variables.
         pod(json!({"podrobin.io/service": "shop/cart,9001=market/cart"})),
+        pod(
+            json!({"podrobin.io/service": "cart,9001=shop/pay:http", "podrobin.io/policy": "weighted,shop/pay=hash:header=x-user-id"}),
+        ),
+        pod(
+            json!({"podrobin.io/service": "hash:http", "podrobin.io/policy": "hash:http=least-request:choices=3"}),
+        ),
         pod(json!({"podrobin.io/service": "cart", "podrobin.io/listen": "0.0.0.0:8080"})),
         pod(json!({"podrobin.io/service": "cart,9001=pay", "podrobin.io/listen": "[::1]:9001"})),
         pod(json!({"podrobin.io/service": "cart", "podrobin.io/listen": "[::]:8080"})),
@@ -129,6 +135,12 @@ pub fn clashing_pods() -> Vec<Value> {
         pod(json!({"podrobin.io/service": "cart,9001=cart"})),
         pod(json!({"podrobin.io/service": "9001=cart,0.0.0.0:9001=pay"})),
         pod(json!({"podrobin.io/service": "9800=cart"})),
+        pod(json!({"podrobin.io/service": "cart", "podrobin.io/policy": "pay=random"})),
+        pod(json!({"podrobin.io/service": "cart:http", "podrobin.io/policy": "cart:grpc=random"})),
+        pod(json!({"podrobin.io/service": "cart", "podrobin.io/policy": "random,hash:path"})),
+        pod(
+            json!({"podrobin.io/service": "cart", "podrobin.io/policy": "cart=random,weighted,cart=random"}),
+        ),
         pod(
             json!({"podrobin.io/service": "cart", "podrobin.io/cpu-request": "2", "podrobin.io/cpu-limit": "1"}),
         ),
@@ -158,6 +170,12 @@ pub fn unreadable() -> Vec<(Value, &'static str)> {
             "podrobin.io/policy",
         ),
         (and("podrobin.io/policy", "hash"), "podrobin.io/policy"),
+        (and("podrobin.io/policy", "cart=fair"), "podrobin.io/policy"),
+        (
+            and("podrobin.io/policy", "Cart=random"),
+            "podrobin.io/policy",
+        ),
+        (and("podrobin.io/policy", "random,"), "podrobin.io/policy"),
         (
             and("podrobin.io/policy", "hash:header="),
             "podrobin.io/policy",
