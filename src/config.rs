@@ -1,7 +1,10 @@
 //! Resolved settings: what the rest of the program reads, with nothing left to decide.
 
+mod grpc_codes;
 mod policy;
+mod retry;
 mod span;
+mod statuses;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -10,8 +13,11 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use policy::{HashKey, MOST_CHOICES, Policy};
+pub use retry::{RetryOn, RetrySettings};
 pub use span::Span;
+pub use statuses::Statuses;
 
 /// Everything `podrobin run` needs.
 #[derive(Clone, Debug)]
@@ -218,16 +224,6 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct RetrySettings {
-    /// Further attempts after the first.
-    pub retries: u32,
-    /// Retries as a share of requests over ten seconds.
-    pub budget_ratio: f64,
-    /// Retries a second that are allowed whatever the traffic.
-    pub budget_floor: u32,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     #[default]
@@ -266,16 +262,6 @@ impl Default for Timeouts {
             tunnel_idle: None,
             hold: Duration::from_secs(10),
             drain: Duration::from_secs(25),
-        }
-    }
-}
-
-impl Default for RetrySettings {
-    fn default() -> Self {
-        Self {
-            retries: 2,
-            budget_ratio: 0.2,
-            budget_floor: 3,
         }
     }
 }

@@ -6,10 +6,14 @@
 //! ```
 
 pub mod answer;
+mod answered;
 mod attempt;
 pub mod body;
+mod budget;
 mod choose;
 pub mod client;
+mod delivery;
+mod discard;
 mod forward;
 mod grpc;
 pub mod headers;
@@ -51,11 +55,11 @@ use crate::upstream_tls::UpstreamTls;
 use answer::Failure;
 use attempt::Reporter;
 use body::{Company, ResponseBody};
+use budget::Budget;
 use client::{Client, Taking};
 use outgoing::Outgoing;
 use record::Record;
 use replay::{AttemptBody, Keep, Replay};
-use retry::Budget;
 use tunnel::Tunnel;
 use upgrade::{Protocols, Upgrade};
 
@@ -356,9 +360,10 @@ impl Proxy {
         }
         // What a pod does once it has switched is nothing that could be done twice.
         let idempotent = retry::is_idempotent(&head.method) && upgrade.is_none();
+        let may_return = retry::may_return(&self.settings.retry.on, idempotent, is_call);
         let keep = Keep {
             bytes: self.settings.limits.replay_bytes,
-            on: idempotent,
+            on: may_return,
         };
         // A call's messages come when they come.
         let stall = (!is_call).then_some(self.settings.timeouts.client_stall);
@@ -369,6 +374,8 @@ impl Proxy {
             headers: head.headers,
             body: Replay::new(body, client.version(), keep, expects_continue),
             idempotent,
+            may_return,
+            is_call,
             stall,
             upgrade,
             key,

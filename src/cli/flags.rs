@@ -2,6 +2,8 @@
 //!
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
+mod retry;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -10,10 +12,12 @@ use clap::{ArgAction, Args, ValueEnum};
 use rustls::pki_types::ServerName;
 
 use crate::config::{
-    FamilyChoice, FixedPod, Limits, LogFormat, RetrySettings, Timeouts, TlsWhen, UpstreamProtocol,
+    FamilyChoice, FixedPod, Limits, LogFormat, Timeouts, TlsWhen, UpstreamProtocol,
 };
 use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
+
+pub use retry::RetryArgs;
 
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
@@ -368,39 +372,6 @@ pub struct LimitArgs {
         value_parser = value::bytes::<0, { 16 * 1024 * 1024 }>
     )]
     pub max_replay_bytes: ByteSize,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct RetryArgs {
-    /// Further attempts after the first, each to another pod while there is one; 0 for none
-    #[arg(
-        long,
-        env = "PODROBIN_RETRIES",
-        value_name = "N",
-        default_value_t = RetrySettings::default().retries,
-        value_parser = clap::value_parser!(u32).range(0..=10)
-    )]
-    pub retries: u32,
-
-    /// Retries of requests that a pod may have seen, as a share of all requests over ten seconds
-    #[arg(
-        long,
-        env = "PODROBIN_RETRY_BUDGET_RATIO",
-        value_name = "SHARE",
-        default_value_t = RetrySettings::default().budget_ratio,
-        value_parser = value::share
-    )]
-    pub retry_budget_ratio: f64,
-
-    /// Such retries a second that are allowed however few requests there are
-    #[arg(
-        long,
-        env = "PODROBIN_RETRY_BUDGET_FLOOR",
-        value_name = "N",
-        default_value_t = RetrySettings::default().budget_floor,
-        value_parser = clap::value_parser!(u32).range(0..=10_000)
-    )]
-    pub retry_budget_floor: u32,
 }
 
 #[derive(Args, Clone, Debug)]

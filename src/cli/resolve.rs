@@ -12,11 +12,11 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::Refusal;
-use super::flags::{EndpointArgs, LimitArgs, ListenerArgs, RetryArgs, RunArgs, TimeoutArgs};
+use super::flags::{EndpointArgs, LimitArgs, ListenerArgs, RunArgs, TimeoutArgs};
 
 use crate::config::{
-    Config, FixedPod, KubeAccess, Limits, OwnPod, Policy, RetrySettings, ServiceRef, Source,
-    Subset, Target, Timeouts,
+    Config, FixedPod, KubeAccess, Limits, OwnPod, Policy, ServiceRef, Source, Subset, Target,
+    Timeouts,
 };
 use crate::endpoint::USUAL_WEIGHT;
 use crate::net::overlap;
@@ -101,7 +101,7 @@ pub(super) fn config(
         subset,
         limits: limits(&args.limits),
         timeouts: timeouts(&args.timeouts),
-        retry: retry(&args.retries),
+        retry: args.retries.settings(),
         upstream_protocol,
         upstream_tls,
         access_log: args.access_log.access_log.format(),
@@ -296,14 +296,6 @@ fn timeouts(args: &TimeoutArgs) -> Timeouts {
         tunnel_idle: args.tunnel_idle_timeout.0,
         hold: args.hold.0,
         drain: args.drain.0,
-    }
-}
-
-fn retry(args: &RetryArgs) -> RetrySettings {
-    RetrySettings {
-        retries: args.retries,
-        budget_ratio: args.retry_budget_ratio,
-        budget_floor: args.retry_budget_floor,
     }
 }
 

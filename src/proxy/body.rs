@@ -123,7 +123,7 @@ impl ResponseBody {
 }
 
 impl Upstreamed {
-    fn poll_frame(
+    pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -64,6 +64,13 @@ impl Proxy {
         }
     }
 
+    /// Whether there is a pod to ask, tried before or not.
+    pub(super) fn has_pod(&self) -> bool {
+        let view = self.view.borrow();
+        let mut upstreams = view.upstreams.iter().flatten();
+        upstreams.any(|upstream| !upstream.has_ended())
+    }
+
     async fn pick_when_there(
         &self,
         outgoing: &Outgoing,

@@ -5,13 +5,16 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+
+use crate::config::GrpcCode;
 
 pub const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 /// Whether a request is a call: over HTTP/2, with `application/grpc` or a variety of it. (`application/grpc-web` is
 /// another protocol, and plain HTTP to a proxy.)
@@ -50,6 +53,32 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
 pub fn is_failure(headers: &HeaderMap) -> bool {
     let status = headers.get(STATUS).map(HeaderValue::as_bytes);
     matches!(status, Some(b"2" | b"8" | b"13" | b"14" | b"15"))
+}
+
+/// The code of a call's response, as its caller takes it from the head: `grpc-status` where the head is all there is,
+/// or what an HTTP status stands for that is no gRPC (gRPC's http-grpc-status-mapping.md). `None` where trailers are to
+/// tell.
+pub fn code(status: StatusCode, headers: &HeaderMap) -> Option<GrpcCode> {
+    if let Some(value) = headers.get(STATUS) {
+        return Some(GrpcCode::from_header(value.as_bytes()));
+    }
+    Some(match status.as_u16() {
+        200 => return None,
+        400 => GrpcCode::INTERNAL,
+        401 => GrpcCode::UNAUTHENTICATED,
+        403 => GrpcCode::PERMISSION_DENIED,
+        404 => GrpcCode::UNIMPLEMENTED,
+        429 | 502 | 503 | 504 => GrpcCode::UNAVAILABLE,
+        _ => GrpcCode::UNKNOWN,
+    })
+}
+
+/// Tells the next pod of one more attempt before it, beside those that the caller made (gRFC A6).
+pub fn count_attempt(headers: &mut HeaderMap) {
+    let before = headers.get(PREVIOUS_ATTEMPTS);
+    let before = before.and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let attempts = before.unwrap_or(0).saturating_add(1);
+    headers.insert(PREVIOUS_ATTEMPTS, HeaderValue::from(attempts));
 }
 
 /// A text as `grpc-message` carries it: what is not printable ASCII, and `%` itself, as `%XX`.
@@ -128,6 +157,48 @@ mod tests {
             assert_eq!(read(value), None, "{value}");
         }
         assert_eq!(timeout(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_code_is_read_from_the_head_or_stands_for_its_status() {
+        let of = |status: u16, headers: &HeaderMap| {
+            let code = code(StatusCode::from_u16(status).unwrap(), headers);
+            code.map(|code| code.to_string())
+        };
+        let said = headers("grpc-status", "8");
+        assert_eq!(of(200, &said).as_deref(), Some("resource-exhausted"));
+        assert_eq!(of(503, &said).as_deref(), Some("resource-exhausted"));
+        let silent = HeaderMap::new();
+        assert_eq!(of(200, &silent), None);
+        for (status, name) in [
+            (400, "internal"),
+            (401, "unauthenticated"),
+            (403, "permission-denied"),
+            (404, "unimplemented"),
+            (429, "unavailable"),
+            (504, "unavailable"),
+            (500, "unknown"),
+        ] {
+            assert_eq!(of(status, &silent).as_deref(), Some(name), "{status}");
+        }
+    }
+
+    #[test]
+    fn attempts_before_add_up_with_those_of_the_caller() {
+        for (said, told) in [
+            ("", "1"),
+            ("2", "3"),
+            ("x", "1"),
+            ("4294967295", "4294967295"),
+        ] {
+            let mut headers = headers("grpc-previous-rpc-attempts", said);
+            count_attempt(&mut headers);
+            assert_eq!(
+                headers.get("grpc-previous-rpc-attempts").unwrap(),
+                told,
+                "{said}"
+            );
+        }
     }
 
     proptest! {

@@ -19,6 +19,10 @@ pub struct Outgoing {
     pub body: Replay,
     /// It may be sent again even if a pod may have seen it.
     pub idempotent: bool,
+    /// It may come back from a pod that has seen it.
+    pub may_return: bool,
+    /// It is a gRPC call.
+    pub is_call: bool,
     /// How long a pod that has not answered may wait for more of the body; `None` for ever.
     pub stall: Option<Duration>,
     /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.

@@ -1,10 +1,8 @@
-//! When a failed request may be sent again, and how much of that is affordable.
+//! When a request may be sent again. Pure.
 
-use std::time::{Duration, Instant};
+use http::{Method, StatusCode};
 
-use http::Method;
-
-use crate::config::RetrySettings;
+use crate::config::{GrpcCode, RetryOn};
 use crate::error::{Kind, Retry};
 
 /// What an attempt left behind.
@@ -25,10 +23,23 @@ pub fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-/// Whether a request may be sent to another pod: always if it was never sent, else only if its method is idempotent
-/// (RFC 9110 section 9.2.2), and never without its whole body.
-pub fn may_retry(failed: Failed, idempotent: bool) -> bool {
-    failed.replayable
+/// A response's head, as far as it may be a reason to ask another pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    pub status: StatusCode,
+    /// What a call's caller takes from it.
+    pub code: Option<GrpcCode>,
+}
+
+/// Whether a request that brought no response may be sent to another pod, where that is wanted: always if it was never
+/// sent, else only if its method is idempotent (RFC 9110 section 9.2.2), and never without its whole body.
+pub fn may_retry(on: &RetryOn, failed: Failed, idempotent: bool) -> bool {
+    let wanted = match failed.unsent {
+        true => on.connect_failure,
+        false => on.reset,
+    };
+    wanted
+        && failed.replayable
         && match failed.kind.row().retry {
             Retry::AnyMethod => true,
             Retry::Idempotent => failed.unsent || idempotent,
@@ -36,83 +47,21 @@ pub fn may_retry(failed: Failed, idempotent: bool) -> bool {
         }
 }
 
-/// Bounds retries to a share of the requests of the last ten seconds, plus a few a second, so that a failing Service
-/// is not buried under its own repeats. One worker's part: its share of the floor, its own requests.
-#[derive(Debug)]
-pub struct Budget {
-    ratio: f64,
-    floor: f64,
-    slots: [Slot; SLOTS],
-    /// The second that `slots[second % SLOTS]` counts.
-    second: u64,
-    epoch: Instant,
+/// Whether a request that was answered so is better asked of another pod: a status says so only where the method is
+/// idempotent. A call is a POST, but whoever names a code knows what their servers mean by it.
+pub fn may_retry_answered(on: &RetryOn, told: Told, idempotent: bool) -> bool {
+    let by_status = idempotent && on.statuses.contains(told.status);
+    by_status || told.code.is_some_and(|code| on.codes.contains(code))
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    requests: u32,
-    retries: u32,
-}
-
-const SLOTS: usize = 10;
-
-impl Budget {
-    pub fn new(settings: &RetrySettings, workers: usize, now: Instant) -> Self {
-        let window = Duration::from_secs(SLOTS as u64).as_secs_f64();
-        Self {
-            ratio: settings.budget_ratio,
-            floor: f64::from(settings.budget_floor) * window / workers as f64,
-            slots: [Slot::default(); SLOTS],
-            second: 0,
-            epoch: now,
-        }
-    }
-
-    /// Counts a request.
-    pub fn deposit(&mut self, now: Instant) {
-        let slot = self.slot(now);
-        slot.requests = slot.requests.saturating_add(1);
-    }
-
-    /// Takes a retry, or says that there is none to be had.
-    pub fn withdraw(&mut self, now: Instant) -> bool {
-        self.slot(now);
-        let (requests, retries) =
-            self.slots
-                .iter()
-                .fold((0.0, 0.0), |(requests, retries), slot| {
-                    (
-                        requests + f64::from(slot.requests),
-                        retries + f64::from(slot.retries),
-                    )
-                });
-        let affordable = retries + 1.0 <= self.floor + self.ratio * requests;
-        if affordable {
-            self.slot(now).retries += 1;
-        }
-        affordable
-    }
-
-    /// The slot of this second, with those that have passed since the last call emptied.
-    fn slot(&mut self, now: Instant) -> &mut Slot {
-        let second = now.saturating_duration_since(self.epoch).as_secs();
-        let passed = second.saturating_sub(self.second).min(SLOTS as u64);
-        for back in 0..passed {
-            self.slots[Self::index(second - back)] = Slot::default();
-        }
-        self.second = self.second.max(second);
-        &mut self.slots[Self::index(self.second)]
-    }
-
-    fn index(second: u64) -> usize {
-        usize::try_from(second % SLOTS as u64).unwrap_or(0)
-    }
+/// Whether a request may come back from a pod that has seen it, so that its head and body are worth keeping.
+pub fn may_return(on: &RetryOn, idempotent: bool, is_call: bool) -> bool {
+    idempotent || (is_call && !on.codes.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn a_request_that_may_have_been_processed_is_repeated_only_if_its_method_allows() {
@@ -135,11 +84,55 @@ mod tests {
                 unsent,
                 replayable,
             };
+            let on = RetryOn::default();
             assert_eq!(
-                may_retry(failed, idempotent),
+                may_retry(&on, failed, idempotent),
                 may,
                 "{failed:?} {idempotent}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_repeated() {
+        for (list, unsent, may) in [
+            ("connect-failure", true, true),
+            ("connect-failure", false, false),
+            ("reset", true, false),
+            ("reset", false, true),
+            ("503,unavailable", true, false),
+            ("503,unavailable", false, false),
+        ] {
+            let failed = Failed {
+                kind: Kind::Reset,
+                unsent,
+                replayable: true,
+            };
+            let on: RetryOn = list.parse().unwrap();
+            assert_eq!(may_retry(&on, failed, true), may, "{list} {unsent}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_repeated_for_idempotent_methods_alone_and_a_code_for_calls() {
+        let on: RetryOn = "5xx,unavailable".parse().unwrap();
+        for (status, code, idempotent, may) in [
+            (503, None, true, true),
+            (503, None, false, false),
+            (429, None, true, false),
+            (200, Some("unavailable"), false, true),
+            (200, Some("internal"), false, false),
+            (200, Some("ok"), false, false),
+            (503, Some("unavailable"), false, true),
+            (500, Some("unknown"), false, false),
+        ] {
+            let told = Told {
+                status: StatusCode::from_u16(status).unwrap(),
+                code: code.map(|code| code.parse().unwrap()),
+            };
+            assert_eq!(may_retry_answered(&on, told, idempotent), may, "{told:?}");
+            let off = RetryOn::default();
+            assert!(!may_retry_answered(&off, told, idempotent), "{told:?}");
         }
     }
 
@@ -150,36 +143,6 @@ mod tests {
         }
         for method in ["POST", "PATCH", "LOCK", "get"] {
             assert!(!is_idempotent(&method.parse().unwrap()), "{method}");
-        }
-    }
-
-    proptest! {
-        /// In no window of ten seconds do retries pass the floor plus the share of its requests.
-        #[test]
-        fn retries_stay_within_the_budget(
-            events in prop::collection::vec((0u64..3_000, any::<bool>()), 1..400),
-            floor in 0u32..4,
-        ) {
-            let start = Instant::now();
-            let settings = RetrySettings { retries: 2, budget_ratio: 0.2, budget_floor: floor };
-            let mut budget = Budget::new(&settings, 1, start);
-            let mut now = 0;
-            let mut log: Vec<(u64, bool)> = Vec::new();
-            for (wait, retry) in events {
-                now += wait;
-                let at = start + Duration::from_millis(now);
-                if !retry {
-                    budget.deposit(at);
-                    log.push((now / 1000, false));
-                } else if budget.withdraw(at) {
-                    log.push((now / 1000, true));
-                    let window: Vec<_> = log.iter().filter(|(second, _)| second + 10 > now / 1000).collect();
-                    let retries = window.iter().filter(|(_, retry)| *retry).count();
-                    let requests = window.len() - retries;
-                    let most = f64::from(floor) * 10.0 + 0.2 * requests as f64;
-                    prop_assert!(retries as f64 <= most + 1e-9, "{} of {}", retries, most);
-                }
-            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is sent again, and what must not be.
 
+mod answered;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -2,6 +2,7 @@ use clap::FromArgMatches;
 use rustls::pki_types::ServerName;
 
 use super::*;
+use crate::config::RetrySettings;
 use crate::config::{
     ClientFiles, FamilyChoice, FileSelector, LogFormat, Policy, PortRef, TlsFiles, TlsWhen,
     UpstreamTls,
@@ -62,7 +63,7 @@ fn every_flag_reaches_its_setting() {
         --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
         --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
-        --retries 4 --retry-budget-ratio 0.5 --retry-budget-floor 18 \
+        --retries 4 --retry-on 5xx,unavailable --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
         --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21 --upstream-tls on \
@@ -123,6 +124,7 @@ fn every_flag_reaches_its_setting() {
         config.retry,
         RetrySettings {
             retries: 4,
+            on: "5xx,unavailable".parse().unwrap(),
             budget_ratio: 0.5,
             budget_floor: 18,
         }

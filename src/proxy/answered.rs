@@ -1,0 +1,107 @@
+//! What a pod made of a request, until it is passed on to the client or discarded.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode, Version};
+
+use super::attempt::Attempt;
+use super::body::{ResponseBody, Upstreamed};
+use super::discard::discard;
+use super::replay::AttemptBody;
+use super::tunnel::{Switched, switching};
+use super::upgrade::Protocols;
+use super::{close_after, grpc, headers};
+use crate::config::GrpcCode;
+use crate::pool::{Carrier, Incoming};
+
+/// What a pod made of the request.
+#[derive(Debug)]
+pub(super) enum Answered {
+    Response(Response<Incoming>, Carrier<AttemptBody>),
+    Switched(Response<Incoming>, Switched),
+}
+
+impl Answered {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Response(response, _) | Self::Switched(response, _) => response.status(),
+        }
+    }
+
+    /// Whether the pod could not do what was asked, and another might. Of a call's outcome only what its head says is
+    /// known as yet.
+    pub fn is_failure(&self) -> bool {
+        let Self::Response(response, _) = self else {
+            return false;
+        };
+        let status = response.status();
+        let unable = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        unable || grpc::is_failure(response.headers())
+    }
+
+    /// The code that a call's caller takes from its head, where that tells it.
+    pub fn code(&self) -> Option<GrpcCode> {
+        match self {
+            Self::Response(response, _) => grpc::code(response.status(), response.headers()),
+            Self::Switched(..) => None,
+        }
+    }
+
+    /// As the client of `version` gets it.
+    pub fn pass_on(self, attempt: Attempt, version: Version) -> Response<ResponseBody> {
+        match self {
+            Self::Response(response, carrier) => respond(response, carrier, attempt, version),
+            Self::Switched(response, switched) => switching(response, switched),
+        }
+    }
+
+    /// Nobody's: another pod is asked.
+    pub fn discard(self, attempt: Attempt) {
+        if let Self::Response(response, carrier) = self {
+            learn_idle_timeout(&response, &attempt);
+            discard(response.into_body(), carrier, attempt);
+        }
+    }
+}
+
+fn learn_idle_timeout(response: &Response<Incoming>, attempt: &Attempt) {
+    if let Some(seconds) = headers::keep_alive_timeout(response.headers()) {
+        let said = Duration::from_secs(seconds);
+        attempt.upstream().learn_idle_timeout(said);
+    }
+}
+
+/// The client's response, with all that must live as long as it does.
+fn respond(
+    response: Response<Incoming>,
+    mut carrier: Carrier<AttemptBody>,
+    attempt: Attempt,
+    version: Version,
+) -> Response<ResponseBody> {
+    learn_idle_timeout(&response, &attempt);
+    let (mut head, incoming) = response.into_parts();
+    // A pod that refuses for want of an upgrade has to name it (RFC 9110 section 15.5.22).
+    let wanted = match (head.status, version) {
+        (StatusCode::UPGRADE_REQUIRED, Version::HTTP_11) => Protocols::named(&head.headers),
+        _ => None,
+    };
+    headers::for_client(&mut head.headers);
+    if let Some(wanted) = wanted {
+        wanted.put(&mut head.headers);
+    }
+    // The pod's version is that of its own hop.
+    head.version = version;
+    // hyper takes whatever is behind malformed trailers for more of them.
+    let doubtful = attempt.body().is_unread() || attempt.body().has_trailers();
+    let body = ResponseBody::upstream(Upstreamed {
+        incoming,
+        upload: carrier.detach_upload(),
+        carrier: Some(carrier),
+        attempt,
+    });
+    let mut response = Response::from_parts(head, body);
+    if doubtful && version != Version::HTTP_2 {
+        close_after(&mut response);
+    }
+    response
+}
