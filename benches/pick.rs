@@ -132,6 +132,7 @@ fn candidates(count: usize, balancer: &Balancer) -> Vec<Candidate> {
             },
             trial: false,
             weight,
+            ramp: None,
             stats: balancer.stats(WORKERS, now),
         })
         .collect()

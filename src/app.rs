@@ -334,6 +334,7 @@ impl Line {
             Choice {
                 policy: self.target.policy.clone(),
                 subset: config.subset.clone(),
+                slow_start: config.slow_start,
             },
             workers,
             stats.clone(),

@@ -7,6 +7,7 @@ mod key;
 mod least_request;
 mod maglev;
 mod peak_ewma;
+mod ramp;
 mod random;
 mod round_robin;
 mod sample;
@@ -27,12 +28,14 @@ use crate::stats::{EndpointStats, PeakEwma, TargetStats};
 use hash::{Hash, Hashing};
 use least_request::LeastRequest;
 use peak_ewma::Latency;
+use ramp::Ramps;
 use random::Random;
 use round_robin::{Rotation, RoundRobin};
 use trial::{Trial, Trials};
 use weighted::Weighting;
 
 pub use key::key;
+pub use ramp::Ramp;
 pub use trial::TrialPass;
 
 /// Makes pickers, and carries from one to the next what must survive an update. Owned by membership.
@@ -63,6 +66,8 @@ pub struct Candidate {
     pub trial: bool,
     /// 0: gets requests only while nobody has more.
     pub weight: u32,
+    /// New, or back, and not at its whole share yet.
+    pub ramp: Option<Ramp>,
     pub stats: Arc<EndpointStats>,
 }
 
@@ -70,6 +75,8 @@ pub struct Candidate {
 #[derive(Debug)]
 pub struct Picker {
     order: Order,
+    /// `None` while nobody ramps.
+    ramps: Option<Ramps>,
     trials: Box<[Trial]>,
 }
 
@@ -155,6 +162,7 @@ impl Balancer {
                 on_trial = idle_on_trial;
             }
         }
+        let ramps = Ramps::among(&steady);
         let order = match &mut self.state {
             State::RoundRobin(rotation) => Order::RoundRobin(rotation.next_picker(&steady)),
             State::Random => Order::Random(Random::new(&steady)),
@@ -167,6 +175,7 @@ impl Balancer {
         };
         Picker {
             order,
+            ramps,
             trials: self.trials.next_picker(&on_trial),
         }
     }
@@ -181,12 +190,9 @@ impl Picker {
     /// if there is no other that may be (one on trial may not be while another request tries it).
     pub fn pick(&self, ask: &Ask<'_>, tried: impl Fn(usize) -> bool) -> Option<Pick> {
         self.pick_trial(ask, &tried).or_else(|| {
-            let member = match &self.order {
-                Order::RoundRobin(order) => order.pick(&tried),
-                Order::Random(order) => order.pick(&tried),
-                Order::LeastRequest(order) => order.pick(&tried),
-                Order::Latency(order) => order.pick(ask, &tried),
-                Order::Hash(order) => order.pick(ask, &tried),
+            let member = match &self.ramps {
+                None => self.order.pick(ask, &tried),
+                Some(ramps) => ramps.pick(ask, &tried, |left_out| self.order.pick(ask, left_out)),
             };
             let member = member.or_else(|| self.pick_without_pass(&tried))?;
             Some(Pick {
@@ -221,6 +227,16 @@ impl Picker {
 }
 
 impl Order {
+    fn pick(&self, ask: &Ask<'_>, tried: impl Fn(usize) -> bool) -> Option<usize> {
+        match self {
+            Self::RoundRobin(order) => order.pick(tried),
+            Self::Random(order) => order.pick(tried),
+            Self::LeastRequest(order) => order.pick(tried),
+            Self::Latency(order) => order.pick(ask, tried),
+            Self::Hash(order) => order.pick(ask, tried),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Self::RoundRobin(order) => order.is_empty(),

@@ -3,6 +3,7 @@
 mod grpc_codes;
 mod policy;
 mod retry;
+mod slow_start;
 mod span;
 mod statuses;
 
@@ -16,6 +17,7 @@ use rustls::pki_types::ServerName;
 pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use policy::{HashKey, MOST_CHOICES, Policy};
 pub use retry::{RetryOn, RetrySettings};
+pub use slow_start::SlowStart;
 pub use span::Span;
 pub use statuses::Statuses;
 
@@ -29,6 +31,7 @@ pub struct Config {
     pub kube: KubeAccess,
     pub pod: OwnPod,
     pub subset: Option<Subset>,
+    pub slow_start: Option<SlowStart>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,

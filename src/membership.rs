@@ -8,6 +8,7 @@
 //! It merges the list with ejections. Nobody else decides who gets traffic, so there is no race in which more than
 //! half of the pods could be ejected.
 
+mod ramping;
 mod subset;
 
 use std::collections::{HashMap, HashSet};
@@ -18,13 +19,15 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::balance::{Balancer, Candidate};
-use crate::config::{Policy, Subset};
+use crate::config::{Policy, SlowStart, Subset};
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::metrics::TargetMetrics;
 use crate::outlier::{Detector, Fact, Peers, Verdict};
 use crate::snapshot::{Health, Member, Snapshot};
 use crate::stats::{Count, EndpointStats, TargetStats};
+
+use ramping::Ramping;
 
 /// Facts that workers may be ahead of membership.
 pub const FACT_QUEUE: usize = 1024;
@@ -44,6 +47,7 @@ pub struct Inlets {
 pub struct Choice {
     pub policy: Policy,
     pub subset: Option<Subset>,
+    pub slow_start: Option<SlowStart>,
 }
 
 /// Holds the list, what is held against its members, and whose turn it is.
@@ -53,6 +57,7 @@ pub struct Membership {
     workers: usize,
     balancer: Balancer,
     subset: Option<Subset>,
+    ramping: Option<Ramping>,
     detector: Detector,
     /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
@@ -88,6 +93,7 @@ impl Membership {
             workers,
             balancer,
             subset: choice.subset,
+            ramping: choice.slow_start.map(Ramping::new),
             detector: Detector::default(),
             endpoints: Vec::new(),
             used: 0,
@@ -106,7 +112,7 @@ impl Membership {
         let mut listed = Some(listed);
         let mut facts = Vec::with_capacity(FACT_BATCH);
         loop {
-            let expiry = self.detector.next_expiry();
+            let expiry = self.next_expiry();
             tokio::select! {
                 biased;
                 update = inlets.updates.recv() => {
@@ -159,7 +165,7 @@ impl Membership {
             })
             .collect();
         self.retain_used(now);
-        self.publish();
+        self.publish(now);
         self.metrics.updates.inc();
         self.metrics
             .apply
@@ -214,7 +220,7 @@ impl Membership {
             self.retain_used(now);
         }
         if changed {
-            self.publish();
+            self.publish(now);
         }
     }
 
@@ -254,9 +260,20 @@ impl Membership {
     }
 
     fn expire(&mut self, now: Instant) {
-        if self.detector.expire(now) {
-            self.publish();
+        let ramp_ended = self.next_ramp_end().is_some_and(|end| end <= now);
+        if self.detector.expire(now) || ramp_ended {
+            self.publish(now);
         }
+    }
+
+    /// When [`expire`](Self::expire) has something to do next.
+    fn next_expiry(&self) -> Option<Instant> {
+        let expiries = [self.detector.next_expiry(), self.next_ramp_end()];
+        expiries.into_iter().flatten().min()
+    }
+
+    fn next_ramp_end(&self) -> Option<Instant> {
+        self.ramping.as_ref().and_then(Ramping::next_end)
     }
 
     fn retain_used(&mut self, now: Instant) {
@@ -287,13 +304,14 @@ impl Membership {
         }
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Instant) {
         self.version += 1;
-        let members: Vec<Member> = self
+        let mut members: Vec<Member> = self
             .endpoints
             .iter()
             .map(|endpoint| self.member(endpoint))
             .collect();
+        self.ramp(&mut members, now);
         let candidates: Vec<Candidate> = members
             .iter()
             .enumerate()
@@ -303,6 +321,7 @@ impl Membership {
                 identity: member.endpoint.identity.clone(),
                 trial: matches!(member.health, Health::Trial { .. }),
                 weight: member.endpoint.weight,
+                ramp: member.ramp,
                 stats: member.stats.clone(),
             })
             .collect();
@@ -312,6 +331,22 @@ impl Membership {
             members,
             published: SystemTime::now(),
         }));
+    }
+
+    /// Notes who serves from now on, and so who ramps. One on trial does not serve yet, nor does one of weight 0.
+    fn ramp(&mut self, members: &mut [Member], now: Instant) {
+        let Some(ramping) = &mut self.ramping else {
+            return;
+        };
+        let serving = members.iter().filter(|member| {
+            let on_trial = matches!(member.health, Health::Trial { .. });
+            member.gets_traffic() && !on_trial && member.endpoint.weight > 0
+        });
+        let serving = serving.map(|member| member.endpoint.identity.clone());
+        ramping.serve(serving.collect(), now);
+        for member in members {
+            member.ramp = ramping.ramp(&member.endpoint.identity);
+        }
     }
 
     fn member(&self, endpoint: &Arc<Endpoint>) -> Member {
@@ -330,6 +365,7 @@ impl Membership {
         Member {
             endpoint: endpoint.clone(),
             health,
+            ramp: None,
             stats: stats.unwrap_or_else(|| self.balancer.stats(self.workers, Instant::now())),
         }
     }

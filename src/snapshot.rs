@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::balance::Picker;
+use crate::balance::{Picker, Ramp};
 use crate::endpoint::Endpoint;
 use crate::stats::EndpointStats;
 
@@ -25,6 +25,8 @@ pub struct Snapshot {
 pub struct Member {
     pub endpoint: Arc<Endpoint>,
     pub health: Health,
+    /// On its way to its whole share.
+    pub ramp: Option<Ramp>,
     /// Counted by workers, read at scrape time; lives as long as the identity does.
     pub stats: Arc<EndpointStats>,
 }

@@ -144,6 +144,22 @@ pub fn share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "must be between 0 and 1, such as 0.2".to_owned())
 }
 
+/// A part of a whole in percent, 0 to 100.
+pub fn percent(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "must be a percentage between 0 and 100, such as 10".to_owned())
+}
+
+/// How a curve bends.
+pub fn exponent(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|exponent| (0.1..=10.0).contains(exponent))
+        .ok_or_else(|| "must be between 0.1 and 10, such as 1 or 2".to_owned())
+}
+
 /// Where to listen: `ADDRESS:PORT`, or a bare port on this pod's loopback.
 pub fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {

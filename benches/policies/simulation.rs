@@ -220,6 +220,7 @@ impl<'a> Run<'a> {
                     identity: identity(member),
                     trial: false,
                     weight: pod.weight,
+                    ramp: None,
                     stats: stats.clone(),
                 })
                 .collect()

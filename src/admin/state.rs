@@ -71,6 +71,9 @@ struct Endpoint {
     /// When its ejection ends.
     until: Option<String>,
     weight: u32,
+    /// What part of its share it gets, while slow start holds it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow_start: Option<f64>,
     in_flight: u64,
     tunnels: u64,
     /// What `peak-ewma` takes a request there to cost, in milliseconds; null before its first answer.
@@ -158,6 +161,7 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         reason,
         until,
         weight: member.endpoint.weight,
+        slow_start: member.ramp.map(|ramp| rounded(ramp.share(Instant::now()))),
         in_flight: member.stats.in_flight(),
         tunnels: member.stats.tunnels(),
         cost_ms: member.stats.latency().map(|latency| {
@@ -174,7 +178,11 @@ fn share(requests: u64, all: u64) -> f64 {
     if all == 0 {
         return 0.0;
     }
-    (requests as f64 / all as f64 * 1e4).round() / 1e4
+    rounded(requests as f64 / all as f64)
+}
+
+fn rounded(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
 }
 
 /// Milliseconds are enough for people; a moment beyond RFC 3339's years is left out.

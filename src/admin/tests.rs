@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::balance::Balancer;
+use crate::balance::{Balancer, Ramp};
+use crate::config::SlowStart;
 use crate::discovery::Phase;
 use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
 use crate::error::Flag;
@@ -99,6 +100,7 @@ fn member(number: u8, standing: Standing, health: Health) -> Member {
             standing,
         }),
         health,
+        ramp: None,
         stats: Arc::new(EndpointStats::new(2)),
     }
 }
@@ -358,6 +360,10 @@ async fn every_sample_belongs_to_its_family_and_has_its_labels() {
     let stage = busy_stage();
     let mut members = stage.snapshots.borrow().members.clone();
     members.push(with_latency(4));
+    members[0].ramp = Some(Ramp {
+        since: Instant::now(),
+        slow: SlowStart::default(),
+    });
     stage.snapshots.send_replace(snapshot(3, members));
     let (_, text) = get(&stage.state(), "/metrics").await;
     let families = FAMILIES.iter().map(Family::head);

@@ -14,6 +14,7 @@ fn candidate(member: usize, trial: bool) -> Candidate {
         },
         trial,
         weight: 1,
+        ramp: None,
         stats: Arc::new(EndpointStats::new(1)),
     }
 }

@@ -3,6 +3,7 @@
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
 mod retry;
+mod slow_start;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
 pub use retry::RetryArgs;
+pub use slow_start::SlowStartArgs;
 
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
@@ -31,6 +33,8 @@ pub struct RunArgs {
     pub timeouts: TimeoutArgs,
     #[command(flatten, next_help_heading = "Limits")]
     pub limits: LimitArgs,
+    #[command(flatten, next_help_heading = "Health")]
+    pub slow_start: SlowStartArgs,
     #[command(flatten, next_help_heading = "Retries")]
     pub retries: RetryArgs,
     #[command(flatten, next_help_heading = "Kubernetes")]

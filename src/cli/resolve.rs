@@ -1,6 +1,7 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
 mod policies;
+mod slow_start;
 mod upstream_tls;
 
 use std::collections::HashMap;
@@ -99,6 +100,7 @@ pub(super) fn config(
             family: kubernetes.address_family,
         },
         subset,
+        slow_start: slow_start::resolve(&args.slow_start, &origin)?,
         limits: limits(&args.limits),
         timeouts: timeouts(&args.timeouts),
         retry: args.retries.settings(),
@@ -309,6 +311,15 @@ pub(super) struct Origin<'a> {
 impl<'a> Origin<'a> {
     pub(super) fn of(prefix: &'static str, matches: Option<&'a ArgMatches>) -> Self {
         Self { prefix, matches }
+    }
+
+    /// Whether it was typed or set in the environment, and not left at its default.
+    pub(super) fn is_given(&self, id: &str) -> bool {
+        let source = self.matches.and_then(|matches| matches.value_source(id));
+        matches!(
+            source,
+            Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+        )
     }
 
     /// `--listen`, or `--listen (PODROBIN_LISTEN)` where the environment set it.

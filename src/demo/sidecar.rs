@@ -130,6 +130,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
         },
         pod: OwnPod::default(),
         subset: None,
+        slow_start: None,
         limits: Limits::default(),
         timeouts: Timeouts {
             drain: DRAIN,

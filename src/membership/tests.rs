@@ -1,3 +1,5 @@
+mod ramping;
+
 use super::*;
 use crate::balance::Ask;
 use crate::endpoint::AppProtocol;
@@ -8,6 +10,7 @@ fn round_robin() -> Choice {
     Choice {
         policy: Policy::RoundRobin,
         subset: None,
+        slow_start: None,
     }
 }
 
@@ -42,11 +45,15 @@ struct Scene {
 
 impl Scene {
     fn of(endpoints: Vec<Endpoint>) -> Self {
+        Self::with(round_robin(), endpoints)
+    }
+
+    fn with(choice: Choice, endpoints: Vec<Endpoint>) -> Self {
         let totals = Arc::new(TargetStats::new(2));
         let metrics = Arc::new(TargetMetrics::default());
         let (membership, snapshots) = Membership::new(
             "test".to_owned(),
-            round_robin(),
+            choice,
             2,
             totals.clone(),
             metrics.clone(),

@@ -57,6 +57,7 @@ fn a_count_and_a_share_keep_to_their_bounds() {
     assert_eq!(share("0.2"), Ok(0.2));
     for bad in ["-0.1", "1.1", "NaN", "inf", "20%"] {
         assert!(share(bad).is_err(), "{bad}");
+        assert!(percent(bad).is_err() || bad == "1.1", "{bad}");
     }
 }
 

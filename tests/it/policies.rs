@@ -3,6 +3,7 @@
 mod hashing;
 mod loads;
 mod simulation;
+mod slow_start;
 mod subsets;
 mod weights;
 

@@ -105,6 +105,13 @@ pub const FAMILIES: &[Family] = &[
         samples: Samples::Series(|target| each_pod(target, |member| member.endpoint.weight.into())),
     },
     Family {
+        name: "podrobin_pod_slow_start",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "What part of its share this pod gets while slow start holds it back, 0 to 1; absent once that is over",
+        samples: Samples::Series(slow_starts),
+    },
+    Family {
         name: "podrobin_pod_cost_seconds",
         kind: Kind::Gauge,
         labels: POD,
@@ -308,6 +315,17 @@ fn costs(target: &Target) -> Series {
         .filter_map(|member| {
             let cost = member.stats.latency()?.cost(now)?;
             Some((pod_labels(member), Number::Real(cost)))
+        })
+        .collect()
+}
+
+fn slow_starts(target: &Target) -> Series {
+    let now = Instant::now();
+    let members = target.snapshot.members.iter();
+    members
+        .filter_map(|member| {
+            let share = member.ramp?.share(now);
+            Some((pod_labels(member), Number::Real(share)))
         })
         .collect()
 }

@@ -16,6 +16,7 @@ fn candidates(addresses: &[u16]) -> Vec<Candidate> {
             },
             trial: false,
             weight: 1,
+            ramp: None,
             stats: Arc::new(EndpointStats::new(1)),
         })
         .collect()

@@ -14,6 +14,7 @@ fn candidates(weights: &[u32]) -> Vec<Candidate> {
             },
             trial: false,
             weight: *weight,
+            ramp: None,
             stats: Arc::new(EndpointStats::new(1)),
         })
         .collect()

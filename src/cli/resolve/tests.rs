@@ -4,8 +4,8 @@ use rustls::pki_types::ServerName;
 use super::*;
 use crate::config::RetrySettings;
 use crate::config::{
-    ClientFiles, FamilyChoice, FileSelector, LogFormat, Policy, PortRef, TlsFiles, TlsWhen,
-    UpstreamTls,
+    ClientFiles, FamilyChoice, FileSelector, LogFormat, Policy, PortRef, SlowStart, TlsFiles,
+    TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -68,7 +68,7 @@ fn every_flag_reaches_its_setting() {
         --address-family ipv6 --access-log json --upstream-protocol http2 \
         --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21 --upstream-tls on \
         --upstream-ca ca.crt --upstream-server-name a.test --upstream-client-cert tls.crt \
-        --upstream-client-key tls.key";
+        --upstream-client-key tls.key --slow-start 23s --slow-start-floor 24 --slow-start-curve 2.5";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -76,6 +76,12 @@ fn every_flag_reaches_its_setting() {
     assert_eq!(config.workers.get(), 5);
     let own = "p".to_owned();
     assert_eq!(config.subset, Some(Subset { most: 22, own }));
+    let slow_start = SlowStart {
+        window: ms(23_000),
+        floor: 0.24,
+        curve: 2.5,
+    };
+    assert_eq!(config.slow_start, Some(slow_start));
     assert_eq!(
         config.timeouts,
         Timeouts {
@@ -200,7 +206,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 17] = [
+    let cases: [(&[&str], &[&str]); 18] = [
         (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
         (
             &["--service", "cart,pay"],
@@ -253,6 +259,10 @@ fn a_contradiction_names_the_flags_and_the_mend() {
         (
             &["--endpoint", "10.0.0.1:80", "--policy", "cart=random"],
             &["--policy cart=random", "no --service names"],
+        ),
+        (
+            &["--service", "cart", "--slow-start-floor", "5"],
+            &["--slow-start-floor says", "--slow-start TIME"],
         ),
         (
             &["--service", "cart", "--max-endpoints", "5"],

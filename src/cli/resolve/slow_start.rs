@@ -1,0 +1,27 @@
+//! Slow start: off, unless its time is given.
+
+use super::super::Refusal;
+use super::super::flags::SlowStartArgs;
+use super::Origin;
+use crate::config::SlowStart;
+
+pub(super) fn resolve(
+    args: &SlowStartArgs,
+    origin: &Origin<'_>,
+) -> Result<Option<SlowStart>, Refusal> {
+    let Some(window) = args.slow_start else {
+        let alone = ["slow_start_floor", "slow_start_curve"];
+        return match alone.into_iter().find(|flag| origin.is_given(flag)) {
+            Some(flag) => Err(Refusal::usage(format_args!(
+                "{} says how slow start goes, which is off: add --slow-start TIME",
+                origin.flag(flag)
+            ))),
+            None => Ok(None),
+        };
+    };
+    Ok(Some(SlowStart {
+        window: window.0,
+        floor: args.slow_start_floor / 100.0,
+        curve: args.slow_start_curve,
+    }))
+}
