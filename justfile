@@ -96,6 +96,10 @@ bench:
     cargo bench --bench policies
     cargo bench --bench propagation
 
+# Other proxies and podrobin side by side in front of pods in trouble; needs haproxy, nginx and Envoy's binary
+peers *args:
+    benches/peers/run.sh {{ args }}
+
 # What a release consists of, for this machine's architecture, into dist/
 release:
     deploy/release.sh dist
