@@ -33,7 +33,10 @@ pub enum Outcome {
     /// The pod failed it, in a way that [`Kind::row`] blames on pods.
     Failed(Kind),
     /// The client left after the pod had been silent for longer than [`SILENCE`].
-    GaveUp,
+    GaveUp {
+        /// What the others are known to have answered since the request began, while this pod answered nothing.
+        others: u64,
+    },
 }
 
 /// A client that leaves earlier says nothing about the pod.
@@ -60,7 +63,7 @@ struct Track {
     /// Failures since the last answer, hard ones and clients that gave up.
     hard: u32,
     gave_up: u32,
-    /// What the others had answered when the first client of this row gave up.
+    /// What the others had answered when the first of the row's silent requests began.
     others_at_first: u64,
     /// Ejections that have not been forgiven.
     ejections: u32,
@@ -254,9 +257,10 @@ impl Track {
         match outcome {
             Outcome::Answered => {}
             Outcome::Failed(_) => self.hard = self.hard.saturating_add(1),
-            Outcome::GaveUp => {
-                if self.gave_up == 0 {
-                    self.others_at_first = peers.answered;
+            Outcome::GaveUp { others } => {
+                let at_start = peers.answered.saturating_sub(others);
+                if self.gave_up == 0 || at_start < self.others_at_first {
+                    self.others_at_first = at_start;
                 }
                 self.gave_up = self.gave_up.saturating_add(1);
             }
@@ -292,7 +296,7 @@ impl Cause {
     fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Failed(kind) => Self::Failed(kind),
-            Outcome::GaveUp | Outcome::Answered => Self::Silent,
+            Outcome::GaveUp { .. } | Outcome::Answered => Self::Silent,
         }
     }
 

@@ -133,6 +133,11 @@ impl EndpointShard {
         self.answered.fetch_add(1, Relaxed);
     }
 
+    /// Attempts of this worker's that brought a response's head.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Relaxed)
+    }
+
     pub fn open_tunnel(&self) {
         self.tunnels_opened.fetch_add(1, Relaxed);
     }
@@ -267,6 +272,11 @@ impl TargetStats {
 impl TargetShard {
     pub fn add(&self, count: Count) {
         self.counter(count).fetch_add(1, Relaxed);
+    }
+
+    /// What this worker has counted.
+    pub fn count(&self, count: Count) -> u64 {
+        self.counter(count).load(Relaxed)
     }
 
     /// A request that ended, sent to a pod or not; `took` is from its head to the last byte of its response.

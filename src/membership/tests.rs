@@ -206,7 +206,7 @@ fn a_silent_pod_is_judged_by_the_answers_of_pods_that_have_gone_since_too() {
     let now = Instant::now();
     let mut scene = Scene::of(ready(&[1, 2, 3]));
     scene.answer(1, 1000);
-    let silent = scene.fact(0, Outcome::GaveUp, now);
+    let silent = scene.fact(0, Outcome::GaveUp { others: 0 }, now);
     scene.membership.observe(&vec![silent.clone(); 4], now);
     scene.answer(0, 100);
     scene.answer(2, 9);

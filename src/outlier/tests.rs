@@ -2,6 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 const REFUSED: Outcome = Outcome::Failed(Kind::ConnectFailed);
+const GAVE_UP: Outcome = Outcome::GaveUp { others: 0 };
 
 fn id(n: u8) -> Identity {
     Identity {
@@ -75,7 +76,7 @@ fn a_failed_trial_ejects_at_once_for_twice_as_long_up_to_thirty_seconds() {
     for _ in 0..6 {
         now = until;
         detector.expire(now);
-        assert!(detector.observe(&id(1), Outcome::GaveUp, now, peers(4, 0), now));
+        assert!(detector.observe(&id(1), GAVE_UP, now, peers(4, 0), now));
         until = detector.next_expiry().unwrap();
         times.push((until - now).as_secs());
     }
@@ -113,7 +114,7 @@ fn what_began_before_an_ejection_ended_decides_neither_the_trial_nor_what_comes_
     detector.expire(until);
     let later = after(until, 3);
     let before = until - Duration::from_millis(1);
-    for outcome in [Outcome::Answered, REFUSED, Outcome::GaveUp] {
+    for outcome in [Outcome::Answered, REFUSED, GAVE_UP] {
         assert!(!detector.observe(&id(1), outcome, before, peers(4, 100), later));
         assert!(matches!(detector.verdict(&id(1)), Verdict::Trial { .. }));
     }
@@ -175,7 +176,7 @@ fn a_long_poll_whose_clients_all_give_up_ejects_nobody() {
     let now = Instant::now();
     let mut detector = Detector::default();
     for n in (1..=3).cycle().take(300) {
-        assert!(!detector.observe(&id(n), Outcome::GaveUp, now, peers(3, 0), now));
+        assert!(!detector.observe(&id(n), GAVE_UP, now, peers(3, 0), now));
     }
 }
 
@@ -185,9 +186,9 @@ fn a_silent_pod_is_ejected_once_each_other_has_answered_as_often() {
     let mut detector = Detector::default();
     // The others' 100 answers from before the silence prove nothing.
     for answered in [100, 100, 102, 104, 109] {
-        assert!(!detector.observe(&id(1), Outcome::GaveUp, now, peers(3, answered), now));
+        assert!(!detector.observe(&id(1), GAVE_UP, now, peers(3, answered), now));
     }
-    assert!(detector.observe(&id(1), Outcome::GaveUp, now, peers(3, 110), now));
+    assert!(detector.observe(&id(1), GAVE_UP, now, peers(3, 110), now));
     assert!(matches!(
         detector.verdict(&id(1)),
         Verdict::Ejected {
@@ -195,6 +196,39 @@ fn a_silent_pod_is_ejected_once_each_other_has_answered_as_often() {
             ..
         }
     ));
+}
+
+#[test]
+fn silence_is_weighed_from_when_the_silent_request_began() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    // Five requests that began together are given up together: all the others' answers came before.
+    let silent = Outcome::GaveUp { others: 10 };
+    for _ in 0..4 {
+        assert!(!detector.observe(&id(1), silent, now, peers(3, 100), now));
+    }
+    assert!(detector.observe(&id(1), silent, now, peers(3, 100), now));
+}
+
+#[test]
+fn of_a_row_the_request_that_began_first_counts() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    for others in [0, 9, 10, 3] {
+        let silent = Outcome::GaveUp { others };
+        assert!(!detector.observe(&id(1), silent, now, peers(3, 100), now));
+    }
+    assert!(detector.observe(&id(1), GAVE_UP, now, peers(3, 100), now));
+}
+
+#[test]
+fn too_few_answers_of_the_others_meanwhile_prove_nothing() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    for _ in 0..100 {
+        let silent = Outcome::GaveUp { others: 9 };
+        assert!(!detector.observe(&id(1), silent, now, peers(3, 100), now));
+    }
 }
 
 #[test]
@@ -243,7 +277,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Outcome::Answered),
         Just(REFUSED),
         Just(Outcome::Failed(Kind::Reset)),
-        Just(Outcome::GaveUp)
+        Just(GAVE_UP)
     ];
     prop_oneof![
         12 => (1u8..8, outcome).prop_map(|(n, outcome)| Event::Observe(n, outcome)),

@@ -39,10 +39,36 @@ pub struct Attempt {
     body: Replay,
     reporter: Reporter,
     started: Instant,
+    before: Answers,
     /// When the request began to be sent, where that is of interest.
     sent: Option<Instant>,
     trial: Option<TrialPass>,
     decided: bool,
+}
+
+/// What this worker has had answered. Its own counts alone: they are at hand, those of others would cost each request.
+#[derive(Clone, Copy, Debug)]
+struct Answers {
+    all: u64,
+    /// By the attempt's own pod.
+    own: u64,
+}
+
+impl Answers {
+    fn read(upstream: &Upstream<AttemptBody>, reporter: &Reporter) -> Self {
+        Self {
+            all: reporter.answered(),
+            own: upstream.counters().answered(),
+        }
+    }
+
+    /// What the others have answered since `before`; nothing where the pod answers too.
+    fn of_others_since(self, before: Self) -> u64 {
+        match self.own == before.own {
+            true => self.all.saturating_sub(before.all),
+            false => 0,
+        }
+    }
 }
 
 impl Reporter {
@@ -63,6 +89,11 @@ impl Reporter {
         heard
     }
 
+    /// Attempts of this worker's that were answered.
+    fn answered(&self) -> u64 {
+        self.stats.shard(self.worker).count(Count::Answered)
+    }
+
     fn count(&self, count: Count) {
         self.stats.shard(self.worker).add(count);
     }
@@ -77,11 +108,13 @@ impl Attempt {
         now: Instant,
     ) -> Self {
         upstream.counters().start();
+        let before = Answers::read(&upstream, &reporter);
         Self {
             upstream,
             body,
             reporter,
             started: now,
+            before,
             sent: None,
             trial,
             decided: false,
@@ -165,12 +198,19 @@ impl Drop for Attempt {
         if !self.decided {
             self.observe(stats::Outcome::GivenUp);
         }
-        let silent = self
+        let silent_since = self
             .body
             .pods_turn(self.started)
-            .is_some_and(|since| since.elapsed() > SILENCE);
-        if !self.decided && silent {
-            self.report(Outcome::GaveUp, false);
+            .filter(|since| since.elapsed() > SILENCE);
+        if !self.decided
+            && let Some(since) = silent_since
+        {
+            // What was answered while a slow client still sent its body says nothing.
+            let others = match since.duration_since(self.started) < SILENCE {
+                true => Answers::read(&self.upstream, &self.reporter).of_others_since(self.before),
+                false => 0,
+            };
+            self.report(Outcome::GaveUp { others }, false);
         }
     }
 }
