@@ -27,6 +27,7 @@ use crate::config::{Config, Policy, Source, Target, TlsWhen};
 use crate::discovery::file::FileError;
 use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
 use crate::drain::{self, Vital};
+use crate::health_check::{Checker, REPORT_QUEUE};
 use crate::kube_client::{KubeClient, KubeError, Tuning};
 use crate::membership::{Choice, FACT_QUEUE, Inlets, Membership};
 use crate::metrics::TargetMetrics;
@@ -335,6 +336,7 @@ impl Line {
                 policy: self.target.policy.clone(),
                 subset: config.subset.clone(),
                 slow_start: config.slow_start,
+                health_check: config.health_check.clone(),
             },
             workers,
             stats.clone(),
@@ -348,7 +350,22 @@ impl Line {
             status: status_in,
         };
         let gate = readiness.gate(format!("first endpoint list of {}", self.name));
-        tasks.spawn(membership.run(Inlets { updates, facts }, gate));
+        let (reports_in, reports) = mpsc::channel(REPORT_QUEUE);
+        let inlets = Inlets {
+            updates,
+            facts,
+            reports,
+        };
+        tasks.spawn(membership.run(inlets, gate));
+        if let Some(check) = &config.health_check {
+            let checker = Checker {
+                check: check.clone(),
+                protocol: config.upstream_protocol,
+                tls: self.tls.clone(),
+                reports: reports_in,
+            };
+            tasks.spawn(checker.run(snapshots.clone()));
+        }
         self.discover(config, kube, outlet, tasks);
         let shared = proxy::Shared {
             target: self.name.clone(),

@@ -1,6 +1,7 @@
 //! Resolved settings: what the rest of the program reads, with nothing left to decide.
 
 mod grpc_codes;
+mod health_check;
 mod policy;
 mod retry;
 mod slow_start;
@@ -15,11 +16,12 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 pub use grpc_codes::{GrpcCode, GrpcCodes};
+pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
 pub use policy::{HashKey, MOST_CHOICES, Policy};
 pub use retry::{RetryOn, RetrySettings};
 pub use slow_start::SlowStart;
 pub use span::Span;
-pub use statuses::Statuses;
+pub use statuses::{StatusRange, Statuses};
 
 /// Everything `podrobin run` needs.
 #[derive(Clone, Debug)]
@@ -32,6 +34,7 @@ pub struct Config {
     pub pod: OwnPod,
     pub subset: Option<Subset>,
     pub slow_start: Option<SlowStart>,
+    pub health_check: Option<HealthCheck>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,

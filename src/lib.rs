@@ -19,6 +19,7 @@ pub mod discovery;
 pub mod drain;
 pub mod endpoint;
 pub mod error;
+pub mod health_check;
 pub mod inject;
 pub mod kube_client;
 pub mod manifests;

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! discovery ── Update ──┐
+//! checks ──── Report ───┤
 //! workers ───── Fact ───┼─> Membership ── Snapshot ──> workers, admin
 //! the clock ─ expiries ─┘
 //! ```
-//! It merges the list with ejections. Nobody else decides who gets traffic, so there is no race in which more than
+//! It merges the list with ejections and what checks say. Nobody else decides who gets traffic, so there is no race in which more than
 //! half of the pods could be ejected.
 
+mod checked;
 mod ramping;
 mod subset;
 
@@ -19,14 +21,16 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::balance::{Balancer, Candidate};
-use crate::config::{Policy, SlowStart, Subset};
+use crate::config::{HealthCheck, Policy, SlowStart, Subset};
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
+use crate::health_check::{self, Report};
 use crate::metrics::TargetMetrics;
 use crate::outlier::{Detector, Fact, Peers, Verdict};
 use crate::snapshot::{Health, Member, Snapshot};
 use crate::stats::{Count, EndpointStats, TargetStats};
 
+use checked::Checked;
 use ramping::Ramping;
 
 /// Facts that workers may be ahead of membership.
@@ -35,11 +39,16 @@ pub const FACT_QUEUE: usize = 1024;
 /// Facts that are weighed before the next snapshot, if so many wait: pods that fail together cost one.
 const FACT_BATCH: usize = 256;
 
+/// Results of checks that are taken in before the next snapshot, if so many wait.
+const REPORT_BATCH: usize = 256;
+
 /// Everything membership reads from.
 #[derive(Debug)]
 pub struct Inlets {
     pub updates: mpsc::Receiver<Update>,
     pub facts: mpsc::Receiver<Fact>,
+    /// Of active checks, where there are any.
+    pub reports: mpsc::Receiver<Report>,
 }
 
 /// How a target's pods are chosen.
@@ -48,6 +57,7 @@ pub struct Choice {
     pub policy: Policy,
     pub subset: Option<Subset>,
     pub slow_start: Option<SlowStart>,
+    pub health_check: Option<HealthCheck>,
 }
 
 /// Holds the list, what is held against its members, and whose turn it is.
@@ -59,9 +69,10 @@ pub struct Membership {
     subset: Option<Subset>,
     ramping: Option<Ramping>,
     detector: Detector,
+    checked: Option<Checked>,
     /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
-    /// How many of them the list would give traffic to.
+    /// How many of them the list and their checks would give traffic to.
     used: usize,
     /// Terminating endpoints whose containers have ended, which the list says later.
     ended: HashSet<Identity>,
@@ -95,6 +106,9 @@ impl Membership {
             subset: choice.subset,
             ramping: choice.slow_start.map(Ramping::new),
             detector: Detector::default(),
+            checked: choice
+                .health_check
+                .map(|check| Checked::new(check.thresholds, check.new_pods)),
             endpoints: Vec::new(),
             used: 0,
             ended: HashSet::new(),
@@ -111,6 +125,7 @@ impl Membership {
     pub async fn run(mut self, mut inlets: Inlets, listed: impl Sized) {
         let mut listed = Some(listed);
         let mut facts = Vec::with_capacity(FACT_BATCH);
+        let mut reports = Vec::new();
         loop {
             let expiry = self.next_expiry();
             tokio::select! {
@@ -123,6 +138,10 @@ impl Membership {
                 1.. = inlets.facts.recv_many(&mut facts, FACT_BATCH) => {
                     self.observe(&facts, Instant::now());
                     facts.clear();
+                }
+                1.. = inlets.reports.recv_many(&mut reports, REPORT_BATCH) => {
+                    self.hear(&reports, Instant::now());
+                    reports.clear();
                 }
                 () = sleep_until(expiry) => self.expire(Instant::now()),
             }
@@ -230,7 +249,7 @@ impl Membership {
         let Some(index) = self.position(identity) else {
             return false;
         };
-        if !self.endpoints[index].is_used() {
+        if !self.endpoints[index].is_used() || !self.lets_through(identity) {
             return false;
         }
         if fact.refused && self.endpoints[index].standing == Standing::Fallback {
@@ -283,8 +302,49 @@ impl Membership {
             .filter(|endpoint| endpoint.is_used())
             .map(|endpoint| &endpoint.identity)
             .collect();
+        if let Some(checked) = &mut self.checked {
+            checked.use_only(&used);
+            if checked.settle() {
+                log_panic(&self.target, checked.panics());
+            }
+        }
+        // Of those that their checks let through, never more than half are ejected.
+        let used: HashSet<&Identity> = used
+            .into_iter()
+            .filter(|identity| self.lets_through(identity))
+            .collect();
         self.used = used.len();
         self.detector.retain(&used, now);
+    }
+
+    /// Takes in what checks found, and publishes once if that changes anything.
+    fn hear(&mut self, reports: &[Report], now: Instant) {
+        let mut changed = false;
+        for report in reports {
+            match report.outcome {
+                Ok(()) => self.metrics.checks_passed.inc(),
+                Err(_) => self.metrics.checks_failed.inc(),
+            };
+            let decided = self.checked.as_mut().is_some_and(|it| it.observe(report));
+            if decided && let Some(index) = self.position(&report.identity) {
+                changed = true;
+                let (target, pod) = (&self.target, self.endpoints[index].name());
+                match &report.outcome {
+                    Ok(()) => info!(target, pod, "healthy: it passes its health check"),
+                    Err(reason) => warn!(target, pod, "unhealthy by its health check: {reason}"),
+                }
+            }
+        }
+        if changed {
+            self.retain_used(now);
+            self.publish(now);
+        }
+    }
+
+    /// Whether its checks let it have traffic.
+    fn lets_through(&self, identity: &Identity) -> bool {
+        let checked = self.checked.as_ref();
+        checked.is_none_or(|checked| checked.lets_through(identity))
     }
 
     fn position(&self, identity: &Identity) -> Option<usize> {
@@ -351,12 +411,13 @@ impl Membership {
 
     fn member(&self, endpoint: &Arc<Endpoint>) -> Member {
         let identity = &endpoint.identity;
-        let health = match self.detector.verdict(identity) {
-            Verdict::Healthy => Health::Healthy,
-            Verdict::Trial { cause } => Health::Trial {
+        let health = match (self.detector.verdict(identity), self.by_check(endpoint)) {
+            (_, Some(health @ (Health::Unchecked | Health::Unhealthy { .. }))) => health,
+            (Verdict::Healthy, by_check) => by_check.unwrap_or(Health::Healthy),
+            (Verdict::Trial { cause }, _) => Health::Trial {
                 reason: cause.to_string(),
             },
-            Verdict::Ejected { until, cause } => Health::Ejected {
+            (Verdict::Ejected { until, cause }, _) => Health::Ejected {
                 until: SystemTime::now() + until.saturating_duration_since(Instant::now()),
                 reason: cause.to_string(),
             },
@@ -368,6 +429,21 @@ impl Membership {
             ramp: None,
             stats: stats.unwrap_or_else(|| self.balancer.stats(self.workers, Instant::now())),
         }
+    }
+
+    /// What its checks hold against a pod that the list uses.
+    fn by_check(&self, endpoint: &Endpoint) -> Option<Health> {
+        let checked = self.checked.as_ref().filter(|_| endpoint.is_used())?;
+        let reason = match checked.verdict(&endpoint.identity) {
+            health_check::Verdict::Healthy => return None,
+            health_check::Verdict::Unchecked => None,
+            health_check::Verdict::Unhealthy(reason) => Some(reason.clone()),
+        };
+        Some(match (checked.panics(), reason) {
+            (true, reason) => Health::Panic { reason },
+            (false, Some(reason)) => Health::Unhealthy { reason },
+            (false, None) => Health::Unchecked,
+        })
     }
 
     /// Says who came, who went and who changed, in one line.
@@ -419,6 +495,20 @@ impl Membership {
                 "endpoints changed"
             );
         }
+    }
+}
+
+fn log_panic(target: &str, panics: bool) {
+    if panics {
+        warn!(
+            target,
+            "panic: every pod fails its health check, so all are used in spite of it"
+        );
+    } else {
+        info!(
+            target,
+            "no panic any more: only pods that pass their health check are used"
+        );
     }
 }
 

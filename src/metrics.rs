@@ -15,6 +15,9 @@ pub struct TargetMetrics {
     pub apply: Histogram,
     /// Lists applied.
     pub updates: Counter,
+    /// Active checks of pods, by what came of them.
+    pub checks_passed: Counter,
+    pub checks_failed: Counter,
     /// Ejections, by the flag of the failure that tipped the balance.
     ejections: [Counter; Flag::ALL.len()],
 }
@@ -35,6 +38,8 @@ impl Default for TargetMetrics {
             propagation: Histogram::new(PROPAGATION_BOUNDS),
             apply: Histogram::new(APPLY_BOUNDS),
             updates: Counter::default(),
+            checks_passed: Counter::default(),
+            checks_failed: Counter::default(),
             ejections: Default::default(),
         }
     }

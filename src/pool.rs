@@ -28,8 +28,8 @@ use http1::Http1;
 pub use http1::{MIN_BUFFER, Upgraded};
 use http2::Connections;
 pub use http2::Detached;
-use manner::{Manner, Spoken};
-pub use tls::{Alert, TlsError};
+pub use manner::{Manner, Spoken};
+pub use tls::{Alert, HTTP1, HTTP2, TlsError, tls_error};
 
 /// A pod as one worker knows it: its endpoint, its counters and its connections.
 #[derive(Debug)]

@@ -37,6 +37,12 @@ pub enum Health {
     Healthy,
     /// Gets no traffic until then.
     Ejected { until: SystemTime, reason: String },
+    /// It fails its active checks, and gets no traffic.
+    Unhealthy { reason: String },
+    /// It gets no traffic before its first active check.
+    Unchecked,
+    /// It did not pass its checks, and is used as nobody did. The reason is that of its last failure.
+    Panic { reason: Option<String> },
     /// Its ejection has passed: one request is let through, and its outcome decides.
     Trial { reason: String },
 }
@@ -44,7 +50,11 @@ pub enum Health {
 impl Member {
     /// Whether requests go there now (a pod on trial gets one at a time).
     pub fn gets_traffic(&self) -> bool {
-        self.endpoint.is_used() && !matches!(self.health, Health::Ejected { .. })
+        let left_out = matches!(
+            self.health,
+            Health::Ejected { .. } | Health::Unhealthy { .. } | Health::Unchecked
+        );
+        self.endpoint.is_used() && !left_out
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -56,15 +66,21 @@ impl Member {
         match (&self.health, self.endpoint.is_used()) {
             (Health::Ejected { .. }, true) => "ejected",
             (Health::Trial { .. }, true) => "trial",
+            (Health::Unhealthy { .. }, true) => "unhealthy",
+            (Health::Unchecked, true) => "unchecked",
+            (Health::Panic { .. }, true) => "panic",
             _ => self.endpoint.standing.as_str(),
         }
     }
 
-    pub const STATES: [&'static str; 8] = [
+    pub const STATES: [&'static str; 11] = [
         "ready",
         "fallback",
         "ejected",
         "trial",
+        "unhealthy",
+        "unchecked",
+        "panic",
         "terminating",
         "not_ready",
         "elsewhere",

@@ -66,7 +66,7 @@ struct Endpoint {
     node: Option<String>,
     zone: Option<String>,
     state: &'static str,
-    /// Why it is ejected or on trial.
+    /// Why it is ejected or on trial, or fails its checks.
     reason: Option<String>,
     /// When its ejection ends.
     until: Option<String>,
@@ -148,6 +148,9 @@ fn attempts(member: &Member) -> u64 {
 fn endpoint(member: &Member, all: u64) -> Endpoint {
     let (reason, until) = match &member.health {
         Health::Healthy => (None, None),
+        Health::Unchecked => (Some("it waits for its first health check".to_owned()), None),
+        Health::Unhealthy { reason } => (Some(reason.clone()), None),
+        Health::Panic { reason } => (reason.clone(), None),
         Health::Ejected { until, reason } => (Some(reason.clone()), rfc3339(*until)),
         Health::Trial { reason } => (Some(reason.clone()), None),
     };

@@ -2,6 +2,7 @@
 //!
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
+mod health_check;
 mod retry;
 mod slow_start;
 
@@ -18,6 +19,7 @@ use crate::config::{
 use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
+pub use health_check::HealthCheckArgs;
 pub use retry::RetryArgs;
 pub use slow_start::SlowStartArgs;
 
@@ -33,6 +35,8 @@ pub struct RunArgs {
     pub timeouts: TimeoutArgs,
     #[command(flatten, next_help_heading = "Limits")]
     pub limits: LimitArgs,
+    #[command(flatten, next_help_heading = "Health")]
+    pub health_check: HealthCheckArgs,
     #[command(flatten, next_help_heading = "Health")]
     pub slow_start: SlowStartArgs,
     #[command(flatten, next_help_heading = "Retries")]

@@ -1,5 +1,6 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
+mod health_check;
 mod policies;
 mod slow_start;
 mod upstream_tls;
@@ -100,6 +101,7 @@ pub(super) fn config(
             family: kubernetes.address_family,
         },
         subset,
+        health_check: health_check::resolve(args.health_check, &origin)?,
         slow_start: slow_start::resolve(&args.slow_start, &origin)?,
         limits: limits(&args.limits),
         timeouts: timeouts(&args.timeouts),

@@ -34,6 +34,7 @@ const NAMES: [&str; 17] = [
 
 impl GrpcCode {
     pub const UNKNOWN: Self = Self(2);
+    pub const NOT_FOUND: Self = Self(5);
     pub const PERMISSION_DENIED: Self = Self(7);
     pub const UNIMPLEMENTED: Self = Self(12);
     pub const INTERNAL: Self = Self(13);
@@ -109,6 +110,7 @@ mod tests {
             ("ok", "0"),
             ("CANCELLED", "1"),
             ("deadline_exceeded", "4"),
+            ("not-found", "5"),
             ("resource-exhausted", "8"),
             ("Unavailable", "14"),
             ("unauthenticated", "16"),

@@ -131,6 +131,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
         pod: OwnPod::default(),
         subset: None,
         slow_start: None,
+        health_check: None,
         limits: Limits::default(),
         timeouts: Timeouts {
             drain: DRAIN,

@@ -1,3 +1,4 @@
+mod checked;
 mod ramping;
 
 use super::*;
@@ -11,6 +12,7 @@ fn round_robin() -> Choice {
         policy: Policy::RoundRobin,
         subset: None,
         slow_start: None,
+        health_check: None,
     }
 }
 
@@ -331,7 +333,13 @@ async fn the_gate_of_the_first_list_opens_with_an_empty_list_too() {
     );
     let (updates_in, updates) = mpsc::channel(1);
     let (_facts_in, facts) = mpsc::channel(1);
-    let running = tokio::spawn(membership.run(Inlets { updates, facts }, gate));
+    let (_, reports) = mpsc::channel(1);
+    let inlets = Inlets {
+        updates,
+        facts,
+        reports,
+    };
+    let running = tokio::spawn(membership.run(inlets, gate));
     assert_eq!(readiness.pending(), ["first list"]);
     updates_in
         .send(Update {

@@ -68,24 +68,26 @@ pub async fn handshake(
         .with_alpn(offered)
         .connect(terms.server_name.clone(), io)
         .await
-        .map_err(|error| failure(&error, &terms.server_name, has_certificate))?;
+        .map_err(|error| tls_error(&error, &terms.server_name, has_certificate))
+        .map_err(ConnectError::Tls)?;
     // A pod that says nothing speaks HTTP/1.1, as any server did before the question could be asked.
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
     Ok((Transport::tls(stream, has_certificate), is_http2))
 }
 
-fn failure(error: &io::Error, name: &ServerName<'_>, has_certificate: bool) -> ConnectError {
+/// Why a handshake with a pod of that name failed.
+pub fn tls_error(error: &io::Error, name: &ServerName<'_>, has_certificate: bool) -> TlsError {
     let Some(error) = of_library(error) else {
-        return ConnectError::Tls(TlsError::Ended);
+        return TlsError::Ended;
     };
-    ConnectError::Tls(match error {
+    match error {
         Error::InvalidCertificate(error) => of_certificate(error, name),
         Error::InvalidMessage(_) => TlsError::NotTls,
         Error::PeerIncompatible(_) => TlsError::NothingInCommon,
         Error::AlertReceived(AlertDescription::ProtocolVersion) => TlsError::NothingInCommon,
         Error::AlertReceived(alert) => read(*alert, has_certificate).into(),
         _ => TlsError::Broken,
-    })
+    }
 }
 
 fn of_certificate(error: &CertificateError, name: &ServerName<'_>) -> TlsError {

@@ -1,6 +1,6 @@
 //! gRPC as tonic speaks it, at both ends: every kind of call, and every kind of end, the same direct and through podrobin.
 
-mod echo;
+pub(crate) mod echo;
 
 use std::time::Duration;
 

@@ -40,6 +40,8 @@ mod harness;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod health_check;
+#[cfg(test)]
 mod hold;
 #[cfg(test)]
 mod hostile_pod;

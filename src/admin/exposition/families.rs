@@ -129,7 +129,7 @@ pub const FAMILIES: &[Family] = &[
         name: "podrobin_endpoints",
         kind: Kind::Gauge,
         labels: &["target", "state"],
-        help: "Endpoints of the list, by state; ready, fallback and trial get traffic",
+        help: "Endpoints of the list, by state; ready, fallback, trial and panic get traffic",
         samples: Samples::Series(endpoints),
     },
     Family {
@@ -138,6 +138,13 @@ pub const FAMILIES: &[Family] = &[
         labels: &["target", "flag"],
         help: "Pods taken out of the rotation for failing, by the flag of the last failure",
         samples: Samples::Series(ejections),
+    },
+    Family {
+        name: "podrobin_health_checks",
+        kind: Kind::Counter,
+        labels: &["target", "result"],
+        help: "Active checks of pods (--health-check), passed and failed",
+        samples: Samples::Series(checks),
     },
     Family {
         name: "podrobin_watch_phase",
@@ -360,6 +367,17 @@ fn ejections(target: &Target) -> Series {
         })
         .filter(|(_, number)| *number > 0)
         .map(|(labels, number)| (labels, Number::Whole(number)))
+        .collect()
+}
+
+fn checks(target: &Target) -> Series {
+    let counts = [
+        ("passed", &target.metrics.checks_passed),
+        ("failed", &target.metrics.checks_failed),
+    ];
+    counts
+        .into_iter()
+        .map(|(result, count)| (vec![result.to_owned()], Number::Whole(count.get())))
         .collect()
 }
 

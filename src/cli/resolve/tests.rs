@@ -4,8 +4,8 @@ use rustls::pki_types::ServerName;
 use super::*;
 use crate::config::RetrySettings;
 use crate::config::{
-    ClientFiles, FamilyChoice, FileSelector, LogFormat, Policy, PortRef, SlowStart, TlsFiles,
-    TlsWhen, UpstreamTls,
+    ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Policy, PortRef,
+    SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -68,7 +68,10 @@ fn every_flag_reaches_its_setting() {
         --address-family ipv6 --access-log json --upstream-protocol http2 \
         --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21 --upstream-tls on \
         --upstream-ca ca.crt --upstream-server-name a.test --upstream-client-cert tls.crt \
-        --upstream-client-key tls.key --slow-start 23s --slow-start-floor 24 --slow-start-curve 2.5";
+        --upstream-client-key tls.key --slow-start 23s --slow-start-floor 24 --slow-start-curve 2.5 \
+        --health-check http:/healthz --health-check-interval 25s --health-check-timeout 26ms \
+        --health-check-unhealthy-after 27 --health-check-healthy-after 28 --health-check-statuses 204,3xx \
+        --health-check-host a.test:1 --health-check-at 29 --new-pods wait";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -82,6 +85,23 @@ fn every_flag_reaches_its_setting() {
         curve: 2.5,
     };
     assert_eq!(config.slow_start, Some(slow_start));
+    let mut statuses = Statuses::default();
+    statuses.add("204".parse().unwrap());
+    statuses.add("3xx".parse().unwrap());
+    let health_check = HealthCheck {
+        probe: "http:/healthz".parse().unwrap(),
+        interval: ms(25_000),
+        timeout: ms(26),
+        thresholds: Thresholds {
+            unhealthy_after: 27,
+            healthy_after: 28,
+        },
+        statuses,
+        host: "a.test:1".parse().ok(),
+        port: Some(29),
+        new_pods: NewPods::Wait,
+    };
+    assert_eq!(config.health_check, Some(health_check));
     assert_eq!(
         config.timeouts,
         Timeouts {
@@ -206,7 +226,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 18] = [
+    let cases: [(&[&str], &[&str]); 22] = [
         (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
         (
             &["--service", "cart,pay"],
@@ -263,6 +283,36 @@ fn a_contradiction_names_the_flags_and_the_mend() {
         (
             &["--service", "cart", "--slow-start-floor", "5"],
             &["--slow-start-floor says", "--slow-start TIME"],
+        ),
+        (
+            &["--service", "cart", "--new-pods", "wait"],
+            &["--new-pods wait", "--health-check http:/PATH"],
+        ),
+        (
+            &["--service", "cart", "--health-check-interval", "5s"],
+            &["--health-check-interval says", "--health-check http:/PATH"],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--health-check",
+                "tcp",
+                "--health-check-host",
+                "a",
+            ],
+            &["--health-check-host is for checks over HTTP", "drop it"],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--health-check",
+                "grpc",
+                "--health-check-statuses",
+                "200",
+            ],
+            &["--health-check-statuses is for checks over HTTP", "drop it"],
         ),
         (
             &["--service", "cart", "--max-endpoints", "5"],

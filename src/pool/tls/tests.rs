@@ -7,7 +7,7 @@ use super::*;
 fn told(error: Error, name: &str, has_certificate: bool) -> String {
     let error = io::Error::new(io::ErrorKind::InvalidData, error);
     let name = ServerName::try_from(name).unwrap();
-    failure(&error, &name, has_certificate).to_string()
+    tls_error(&error, &name, has_certificate).to_string()
 }
 
 #[test]
