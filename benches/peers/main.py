@@ -1,5 +1,7 @@
 """Plays the scenes that are named, all where none is, through each proxy, and prints a table for each.
 
+`cpu` in place of a scene compares what a request costs under each of podrobin's policies.
+
 Rounds are interleaved: each plays every scene through every proxy before the next begins, `--at-once` of them side by
 side with pods and load of their own, so that whatever else the machine does meets all.
 """
@@ -12,9 +14,10 @@ import sys
 import tempfile
 import traceback
 
+import cpu
 import table
 from process import Load, Pods
-from proxies import PROXIES
+from proxies import PROXIES, Podrobin
 from scenes import SCENES
 
 # Of a hundred requests one may leave so late; else the run tells of the machine, and is played again.
@@ -24,23 +27,34 @@ TRIES = 3
 
 def arguments():
     parser = argparse.ArgumentParser(prog="peers")
-    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(scene.name for scene in SCENES))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join([*(scene.name for scene in SCENES), "cpu"]))
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--rate", type=int, default=500, help="requests a second through each proxy")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--at-once", type=int, default=3, help="proxies side by side")
-    parser.add_argument("--only", default="", help="proxies whose name has this in it")
+    parser.add_argument("--only", action="append", default=[], help="proxies whose name has this in it; repeat it for more")
+    parser.add_argument(
+        "--with", dest="more", action="append", default=[], metavar="POLICY FLAGS", help="podrobin so, too; repeat it for more"
+    )
     options = parser.parse_args()
+    options.cpu = options.scenes == ["cpu"]
+    if options.cpu:
+        return options
+    options.rounds = options.rounds or 3
     known = {scene.name: scene for scene in SCENES}
     if unknown := sorted(set(options.scenes) - set(known)):
         parser.error(f"no such scene: {', '.join(unknown)}; there are {', '.join(known)}")
     options.scenes = [known[name] for name in options.scenes] or SCENES
-    options.proxies = [proxy for proxy in PROXIES if options.only.lower() in proxy.title.lower()]
+    options.proxies = [proxy for proxy in PROXIES if any(part in proxy.title for part in options.only or [""])]
+    options.proxies += [Podrobin(*more.split(), named=more) for more in options.more]
     return options
 
 
 def main():
     options = arguments()
+    if options.cpu:
+        cpu.run(options.rounds or cpu.ROUNDS)
+        return 0
     runs = []
     with concurrent.futures.ThreadPoolExecutor(options.at_once) as lanes:
         for number in range(options.rounds):
@@ -81,14 +95,14 @@ def play_in(folder, scene, proxy, number, options):
             with Load(folder, process.port, *load_options) as load:
                 load.begun()
                 pods.say("reset")
-                cpu = process.cpu()
+                before = process.cpu()
                 for command in scene.sudden:
                     pods.say(command)
                 if joining:
                     proxy.join(process, folder, first, joining)
                 result = load.result()
-                cpu = process.cpu() - cpu
-            return table.Run(scene, proxy, result, pods.counts(), cpu / options.seconds)
+                used = (process.cpu() - before) / options.seconds
+            return table.Run(scene, proxy, result, pods.counts(), used)
 
 
 if __name__ == "__main__":

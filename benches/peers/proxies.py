@@ -1,14 +1,16 @@
 """The proxies under comparison: how each is configured, started, and told of pods that join.
 
 Each has one thread. "plain" is what one gets who chooses the policy and nothing else. "guarded" has what the proxy's own
-documentation offers against pods in trouble, with the same numbers for all: an attempt may take `ATTEMPT`, two more
-attempts, health asked each second, five failures in a row put a pod out.
+documentation offers against pods in trouble, with the same numbers for all where it has them: an attempt may take
+`ATTEMPT_MS`, two more attempts after errors too, health asked each second, outliers put out, five seconds of slow start.
 """
 
+import itertools
 import json
 import os
 import pathlib
 import socket
+import subprocess
 import time
 
 from process import Process, free_port
@@ -252,9 +254,14 @@ def address(host, port):
 class Podrobin(Proxy):
     make = "podrobin"
 
-    def __init__(self, name, *flags):
+    def __init__(self, name, *flags, named=None):
         super().__init__(name, guarded="guarded" if flags else "")
         self.flags = flags
+        self.named = named
+
+    @property
+    def title(self):
+        return f"{self.make} {self.named}" if self.named else super().title
 
     def command(self, folder, port, pods, joining):
         self._slices(folder, pods)
@@ -289,11 +296,30 @@ class Podrobin(Proxy):
 
 POLICIES = ("round-robin", "random", "least-request", "peak-ewma", "weighted", "hash:path")
 
-# What docs/policies.md and docs/retries.md recommend where pods may be in trouble.
-GUARDS = (
+# What docs/policies.md, docs/health.md and docs/retries.md offer where pods may be in trouble.
+WANTED = (
     "--retry-on=connect-failure,reset,5xx",
     f"--connect-timeout={ATTEMPT_MS}ms",
+    f"--per-try-timeout={ATTEMPT_MS}ms",
+    "--health-check=http:/healthz",
+    "--health-check-interval=1s",
+    f"--health-check-timeout={ATTEMPT_MS}ms",
+    "--health-check-unhealthy-after=2",
+    "--eject-failure-percentage=10",
+    "--eject-interval=1s",
+    "--eject-min-requests=20",
+    "--slow-start=5s",
 )
+
+
+def split_by_help(flags):
+    """Those that this binary has, and those that it lacks."""
+    known = subprocess.run([PODROBIN, "run", "--help"], check=True, capture_output=True, text=True).stdout.split()
+    has = [flag.partition("=")[0] in known for flag in flags]
+    return [list(itertools.compress(flags, wanted)) for wanted in (has, [not one for one in has])]
+
+
+GUARDS, LACKING = split_by_help(WANTED)
 
 PROXIES = [
     HAProxy("roundrobin"),
@@ -307,6 +333,7 @@ PROXIES = [
     Envoy("LEAST_REQUEST"),
     Envoy("LEAST_REQUEST", guarded="guarded"),
     *(Podrobin(policy) for policy in POLICIES),
-    Podrobin("least-request", *GUARDS),
+    Podrobin("least-request:choices=5"),
+    Podrobin("least-request:choices=5", *GUARDS),
     Podrobin("peak-ewma", *GUARDS),
 ]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from statistics import median
 
+from proxies import GUARDS, LACKING
+
 
 @dataclass
 class Run:
@@ -37,25 +39,39 @@ class Run:
 
 
 def print_all(options, runs):
-    for scene in options.scenes:
-        print(f"\n**{scene.name}**: {scene.title}\n")
-        print("| proxy | p50 ms | p99 ms | p99.9 ms | failed | share of the odd |")
-        print("|---|---|---|---|---|---|")
-        for proxy in options.proxies:
-            seen = [run for run in runs if run.scene is scene and run.proxy is proxy and not run.problem]
-            print(f"| {proxy.title} | {row(scene, seen)} |")
-    good = [run for run in runs if not run.problem]
+    seen = {}
+    for run in runs:
+        if not run.problem:
+            seen.setdefault((run.proxy.title, run.scene.name), []).append(run)
+    print("\nHalf of all answers / the slowest of a hundred, in ms:\n")
+    print_table(options, seen, latency)
+    print("\nFailed, of all requests / what the odd pods got of an even share:\n")
+    print_table(options, seen, failures)
+    good = [run for runs in seen.values() for run in runs]
     late = median(run.result["late"] for run in good) if good else 0
     busy = max((run.cpu for run in good), default=0)
     print(f"\n{options.rounds} rounds of {options.seconds:g} s, medians; {options.rate}/s through each proxy,", end=" ")
     print(f"{options.at_once} at a time. The busiest proxy used {busy:.0%} of a core; requests left", end=" ")
     print(f"at most {late:.1f} ms late (the latest of a hundred, median of all runs).")
+    print(f"podrobin, guarded: {' '.join(GUARDS)}")
+    if LACKING:
+        print(f"Not in this binary, and left out: {' '.join(LACKING)}")
 
 
-def row(scene, seen):
-    if not seen:
-        return " | ".join("-" * 5)
-    figures = [f"{median(run.result[name] for run in seen):.0f}" for name in ("p50", "p99", "p999")]
-    failed = median(run.failed for run in seen)
-    share = f"{median(run.share for run in seen):.2f}" if scene.odd else ""
-    return " | ".join([*figures, f"{failed:.2f} %", share])
+def print_table(options, seen, cell):
+    print(f"| proxy | {' | '.join(scene.name for scene in options.scenes)} |")
+    print(f"|---{'|---' * len(options.scenes)}|")
+    for proxy in options.proxies:
+        cells = [cell(seen.get((proxy.title, scene.name))) for scene in options.scenes]
+        print(f"| {proxy.title} | {' | '.join(cells)} |")
+
+
+def latency(runs):
+    return " / ".join(f"{median(run.result[name] for run in runs):.0f}" for name in ("p50", "p99")) if runs else "-"
+
+
+def failures(runs):
+    if not runs:
+        return "-"
+    failed = f"{median(run.failed for run in runs):.2f} %"
+    return f"{failed} / {median(run.share for run in runs):.2f}" if runs[0].scene.odd else failed
