@@ -5,6 +5,9 @@
 //!                                     ^                        │
 //!                                     └──── failed, twice as long
 //! ```
+//! At most half of the set is without traffic, but for pods that cannot even be connected to: those may be more, while
+//! another is known to be well.
+//!
 //! Pure: the clock is handed in, and nothing is known of sockets. Membership owns the one [`Detector`] of a target.
 
 use std::collections::{HashMap, HashSet};
@@ -63,8 +66,12 @@ struct Track {
     /// Failures since the last answer, hard ones and clients that gave up.
     hard: u32,
     gave_up: u32,
+    /// Hard ones in which no connection came about.
+    unreached: u32,
     /// What the others had answered when the first of the row's silent requests began.
     others_at_first: u64,
+    /// What they had answered when the row's first failure was told.
+    others_at_row: u64,
     /// Ejections that have not been forgiven.
     ejections: u32,
     returned: Option<Instant>,
@@ -112,9 +119,9 @@ impl Detector {
 
     /// Whether a success of this endpoint would be news.
     pub fn is_suspect(&self, identity: &Identity) -> bool {
-        self.tracks.get(identity).is_some_and(|track| {
-            track.verdict != Verdict::Healthy || track.hard + track.gave_up > 0
-        })
+        self.tracks
+            .get(identity)
+            .is_some_and(|track| track.verdict != Verdict::Healthy || track.has_failed())
     }
 
     /// Takes in how an attempt that began at `started` ended. True if a verdict changed.
@@ -127,6 +134,7 @@ impl Detector {
         now: Instant,
     ) -> bool {
         let ejected = self.ejected();
+        let well = self.well_others(identity, peers.used);
         let Some(track) = self.track(identity, outcome) else {
             return false;
         };
@@ -150,15 +158,22 @@ impl Detector {
             (Verdict::Trial { .. }, outcome) => {
                 track.count(outcome, peers);
                 track.eject(Cause::of(outcome), now);
+                // The cause may have become one that the half holds for.
+                self.release(self.surplus(peers.used), now);
                 true
             }
             (Verdict::Healthy, outcome) => {
                 track.count(outcome, peers);
-                let eject = track.is_over(peers) && (ejected + 1) * 2 <= peers.used;
-                if eject {
-                    track.eject(Cause::of(outcome), now);
+                if !track.is_over(peers) {
+                    return false;
                 }
-                eject
+                let within_half = (ejected + 1) * 2 <= peers.used;
+                if within_half || (well > 0 && track.is_out_of_reach(peers)) {
+                    track.eject(Cause::of(outcome), now);
+                    return true;
+                }
+                // Nobody is known to be well: those beyond the half may be no worse.
+                well == 0 && self.release(ejected.saturating_sub(peers.used / 2), now)
             }
         }
     }
@@ -188,27 +203,56 @@ impl Detector {
             .min()
     }
 
-    /// Forgets who is no longer used, and sets free whoever is one too many for the set that is left: never more than
-    /// half of it is without traffic.
+    /// Forgets who is no longer used, and sets free whoever is one too many for the set that is left.
     pub fn retain(&mut self, used: &HashSet<&Identity>, now: Instant) {
         self.tracks
             .retain(|identity, track| used.contains(identity) && !track.is_clean(now));
+        self.release(self.surplus(used.len()), now);
+    }
+
+    /// How many too many are without traffic: more than half of the set where they can be reached, or all of it.
+    fn surplus(&self, used: usize) -> usize {
+        let held = self.tracks.values().filter_map(Track::held_for);
+        let (unreachable, reachable): (Vec<Cause>, Vec<Cause>) =
+            held.partition(|cause| cause.is_unreachable());
+        let all = unreachable.len() + reachable.len();
+        let past_half = reachable.len().saturating_sub(used / 2);
+        past_half.max(all.saturating_sub(used.saturating_sub(1)))
+    }
+
+    /// Sets so many free: those that can be reached before the others, and of each those whose time ends first. True
+    /// if a verdict changed.
+    fn release(&mut self, surplus: usize, now: Instant) -> bool {
+        if surplus == 0 {
+            return false;
+        }
         let mut held: Vec<(&Identity, &mut Track)> = self
             .tracks
             .iter_mut()
             .filter(|(_, track)| track.verdict != Verdict::Healthy)
             .collect();
-        let most = used.len() / 2;
-        let surplus = held.len().saturating_sub(most);
-        // Those whose time ends first are let go first; the identity makes the order total.
-        held.sort_by_key(|(identity, track)| match track.verdict {
-            Verdict::Ejected { until, .. } => (Some(until), (*identity).clone()),
-            _ => (None, (*identity).clone()),
+        held.sort_by_key(|(identity, track)| {
+            let unreachable = track.held_for().is_some_and(Cause::is_unreachable);
+            let until = match track.verdict {
+                Verdict::Ejected { until, .. } => Some(until),
+                _ => None,
+            };
+            // The identity makes the order total.
+            (unreachable, until, (*identity).clone())
         });
         for (_, track) in held.into_iter().take(surplus) {
             track.bring_back(now);
             track.counts_from = Some(now);
         }
+        true
+    }
+
+    /// Endpoints that get traffic and have nothing held against them, but for this one.
+    fn well_others(&self, identity: &Identity, used: usize) -> usize {
+        let unwell = self.tracks.iter().filter(|(other, track)| {
+            *other != identity && (track.verdict != Verdict::Healthy || track.has_failed())
+        });
+        used.saturating_sub(1).saturating_sub(unwell.count())
     }
 
     /// Endpoints without their full traffic: ejected or on trial.
@@ -230,9 +274,23 @@ impl Detector {
 }
 
 impl Track {
+    /// Whether failures are counted against it.
+    fn has_failed(&self) -> bool {
+        self.hard + self.gave_up > 0
+    }
+
+    /// Why it is without its full traffic.
+    fn held_for(&self) -> Option<Cause> {
+        match self.verdict {
+            Verdict::Healthy => None,
+            Verdict::Ejected { cause, .. } | Verdict::Trial { cause } => Some(cause),
+        }
+    }
+
     fn clear(&mut self) {
         self.hard = 0;
         self.gave_up = 0;
+        self.unreached = 0;
     }
 
     fn bring_back(&mut self, now: Instant) {
@@ -244,7 +302,7 @@ impl Track {
     /// Nothing is held against the endpoint, so it needs no track.
     fn is_clean(&self, now: Instant) -> bool {
         self.verdict == Verdict::Healthy
-            && self.hard + self.gave_up == 0
+            && !self.has_failed()
             && (self.ejections == 0 || self.is_forgiven(now))
     }
 
@@ -254,9 +312,17 @@ impl Track {
     }
 
     fn count(&mut self, outcome: Outcome, peers: Peers) {
+        if !self.has_failed() {
+            self.others_at_row = peers.answered;
+        }
         match outcome {
             Outcome::Answered => {}
-            Outcome::Failed(_) => self.hard = self.hard.saturating_add(1),
+            Outcome::Failed(_) => {
+                self.hard = self.hard.saturating_add(1);
+                if Cause::of(outcome).is_unreachable() {
+                    self.unreached = self.unreached.saturating_add(1);
+                }
+            }
             Outcome::GaveUp { others } => {
                 let at_start = peers.answered.saturating_sub(others);
                 if self.gave_up == 0 || at_start < self.others_at_first {
@@ -274,6 +340,15 @@ impl Track {
         let answered = peers.answered.saturating_sub(self.others_at_first);
         let others_answer = others > 0 && answered >= u64::from(THRESHOLD) * others;
         self.hard >= THRESHOLD || (others_answer && self.hard + self.gave_up >= THRESHOLD)
+    }
+
+    /// No connection to it comes about, while the others answer as often. To leave it out puts no load on anybody: its
+    /// requests go to the others anyway.
+    fn is_out_of_reach(&self, peers: Peers) -> bool {
+        let answered = peers.answered.saturating_sub(self.others_at_row);
+        self.unreached >= THRESHOLD
+            && self.unreached == self.hard
+            && answered >= u64::from(THRESHOLD)
     }
 
     fn eject(&mut self, cause: Cause, now: Instant) {
@@ -298,6 +373,14 @@ impl Cause {
             Outcome::Failed(kind) => Self::Failed(kind),
             Outcome::GaveUp { .. } | Outcome::Answered => Self::Silent,
         }
+    }
+
+    /// The pod cannot even be connected to.
+    fn is_unreachable(self) -> bool {
+        matches!(
+            self,
+            Self::Failed(Kind::ConnectFailed | Kind::ConnectTimeout)
+        )
     }
 
     /// The flag of the failure that tipped the balance.

@@ -211,10 +211,28 @@ async fn clients_that_leave_in_the_middle_of_a_slow_upload_blame_nobody() {
 }
 
 #[tokio::test]
-async fn never_more_than_half_are_left_out() {
+async fn two_of_three_pods_whose_addresses_are_dead_are_both_left_out() {
+    let good = Pod::start("good").await;
+    let dead = [Pod::swallowing("a").await, Pod::refusing("b")];
+    let sidecar = over([&good, &dead[0], &dead[1]]).start().await;
+    let mut client = sidecar.client().await;
+    // Others are tried only once their time has passed, one request each.
+    eventually("both left out at once", async || {
+        assert_eq!(client.get("/").await.pod(), "good");
+        let left_out = sidecar
+            .metric("podrobin_endpoints", &["state=\"ejected\""])
+            .await;
+        (left_out == 2.0).then_some(())
+    })
+    .await;
+    assert_eq!(sidecar.state_of(&good).await["state"], "ready");
+}
+
+#[tokio::test]
+async fn never_more_than_half_of_those_that_take_requests_are_left_out() {
     let mut pods = vec![Pod::start("good").await];
     for name in ["a", "b", "c"] {
-        pods.push(Pod::refusing(name));
+        pods.push(Pod::scripted(name, manners::reset_after_request).await);
     }
     let sidecar = over(&pods).start().await;
     let mut client = sidecar.client().await;
