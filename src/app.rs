@@ -337,6 +337,7 @@ impl Line {
                 subset: config.subset.clone(),
                 slow_start: config.slow_start,
                 health_check: config.health_check.clone(),
+                outliers: config.outliers,
             },
             workers,
             stats.clone(),

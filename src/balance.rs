@@ -43,6 +43,7 @@ pub use trial::TrialPass;
 pub struct Balancer {
     state: State,
     trials: Trials,
+    tallies: bool,
 }
 
 /// What a policy carries from picker to picker.
@@ -130,16 +131,26 @@ impl Balancer {
         Self {
             state,
             trials: Trials::default(),
+            tallies: false,
         }
+    }
+
+    /// From now on it is counted of new endpoints what comes of their requests.
+    pub fn keep_tallies(&mut self) {
+        self.tallies = true;
     }
 
     /// What is counted of an endpoint that is new: with what the policy has to know.
     pub fn stats(&self, workers: usize, now: Instant) -> Arc<EndpointStats> {
-        Arc::new(match &self.state {
+        let stats = match &self.state {
             State::PeakEwma { decay } => {
                 EndpointStats::with_latency(workers, PeakEwma::new(*decay, now))
             }
             _ => EndpointStats::new(workers),
+        };
+        Arc::new(match self.tallies {
+            true => stats.with_tallies(),
+            false => stats,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod grpc_codes;
 mod health_check;
+mod outliers;
 mod policy;
 mod retry;
 mod slow_start;
@@ -17,6 +18,7 @@ use rustls::pki_types::ServerName;
 
 pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
+pub use outliers::Outliers;
 pub use policy::{HashKey, MOST_CHOICES, Policy};
 pub use retry::{RetryOn, RetrySettings};
 pub use slow_start::SlowStart;
@@ -35,6 +37,7 @@ pub struct Config {
     pub subset: Option<Subset>,
     pub slow_start: Option<SlowStart>,
     pub health_check: Option<HealthCheck>,
+    pub outliers: Option<Outliers>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,

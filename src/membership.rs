@@ -6,10 +6,11 @@
 //! workers ───── Fact ───┼─> Membership ── Snapshot ──> workers, admin
 //! the clock ─ expiries ─┘
 //! ```
-//! It merges the list with ejections and what checks say. Nobody else decides who gets traffic, so there is no race in which more than
-//! half of the pods could be ejected.
+//! It merges the list with ejections and what checks say. Nobody else decides who gets traffic, so no race can eject
+//! more pods than the detector allows.
 
 mod checked;
+mod outliers;
 mod ramping;
 mod subset;
 
@@ -21,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::balance::{Balancer, Candidate};
-use crate::config::{HealthCheck, Policy, SlowStart, Subset};
+use crate::config::{HealthCheck, Outliers, Policy, SlowStart, Subset};
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::health_check::{self, Report};
@@ -31,6 +32,7 @@ use crate::snapshot::{Health, Member, Snapshot};
 use crate::stats::{Count, EndpointStats, TargetStats};
 
 use checked::Checked;
+use outliers::Comparison;
 use ramping::Ramping;
 
 /// Facts that workers may be ahead of membership.
@@ -58,6 +60,7 @@ pub struct Choice {
     pub subset: Option<Subset>,
     pub slow_start: Option<SlowStart>,
     pub health_check: Option<HealthCheck>,
+    pub outliers: Option<Outliers>,
 }
 
 /// Holds the list, what is held against its members, and whose turn it is.
@@ -70,6 +73,7 @@ pub struct Membership {
     ramping: Option<Ramping>,
     detector: Detector,
     checked: Option<Checked>,
+    comparison: Option<Comparison>,
     /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
     /// How many of them the list and their checks would give traffic to.
@@ -93,6 +97,9 @@ impl Membership {
         metrics: Arc<TargetMetrics>,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let mut balancer = Balancer::new(&choice.policy, &totals);
+        if choice.outliers.is_some() {
+            balancer.keep_tallies();
+        }
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot {
             version: 0,
             members: Vec::new(),
@@ -109,6 +116,9 @@ impl Membership {
             checked: choice
                 .health_check
                 .map(|check| Checked::new(check.thresholds, check.new_pods)),
+            comparison: choice
+                .outliers
+                .map(|settings| Comparison::new(settings, Instant::now())),
             endpoints: Vec::new(),
             used: 0,
             ended: HashSet::new(),
@@ -266,8 +276,13 @@ impl Membership {
         if !changed {
             return false;
         }
-        let pod = fact.endpoint.name();
-        match self.detector.verdict(identity) {
+        self.log_verdict(&fact.endpoint, now);
+        true
+    }
+
+    fn log_verdict(&self, endpoint: &Endpoint, now: Instant) {
+        let pod = endpoint.name();
+        match self.detector.verdict(&endpoint.identity) {
             Verdict::Ejected { until, cause } => {
                 self.metrics.eject(cause.flag());
                 let seconds = until.duration_since(now).as_secs();
@@ -275,19 +290,52 @@ impl Membership {
             }
             _ => info!(target = self.target, pod, "back from ejection: it answered"),
         }
-        true
     }
 
     fn expire(&mut self, now: Instant) {
         let ramp_ended = self.next_ramp_end().is_some_and(|end| end <= now);
-        if self.detector.expire(now) || ramp_ended {
+        let stood_out = self.eject_outliers(now);
+        if self.detector.expire(now) || ramp_ended || stood_out {
             self.publish(now);
         }
     }
 
+    /// Compares the pods once their interval is over. True if it changes who gets traffic.
+    fn eject_outliers(&mut self, now: Instant) -> bool {
+        let due = self.comparison.as_mut().filter(|due| due.next() <= now);
+        let Some(comparison) = due else {
+            return false;
+        };
+        let used = self.endpoints.iter().filter(|endpoint| endpoint.is_used());
+        let counted =
+            used.filter_map(|endpoint| Some((endpoint, self.stats.get(&endpoint.identity)?)));
+        let found = comparison.compare(counted, now);
+        let first = comparison.settings.interval;
+        let mut changed = false;
+        for (endpoint, cause) in found {
+            let identity = &endpoint.identity;
+            if !self
+                .detector
+                .eject_outlier(identity, cause, self.used, first, now)
+            {
+                continue;
+            }
+            changed = true;
+            if let Some(stats) = self.stats.get(identity) {
+                stats.set_suspect(true);
+            }
+            self.log_verdict(&endpoint, now);
+        }
+        changed
+    }
+
     /// When [`expire`](Self::expire) has something to do next.
     fn next_expiry(&self) -> Option<Instant> {
-        let expiries = [self.detector.next_expiry(), self.next_ramp_end()];
+        let expiries = [
+            self.detector.next_expiry(),
+            self.next_ramp_end(),
+            self.comparison.as_ref().map(Comparison::next),
+        ];
         expiries.into_iter().flatten().min()
     }
 

@@ -10,12 +10,16 @@
 //!
 //! Pure: the clock is handed in, and nothing is known of sockets. Membership owns the one [`Detector`] of a target.
 
+mod comparison;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::endpoint::{Endpoint, Identity};
 use crate::error::{Flag, Kind};
+
+pub use comparison::stand_out;
 
 /// What a worker tells membership about one attempt.
 #[derive(Clone, Debug)]
@@ -93,11 +97,25 @@ pub enum Verdict {
     },
 }
 
-/// Why an endpoint was ejected: what the last of its failures was.
+/// Why an endpoint was ejected: what the last of its failures was, or by what it stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     Failed(Kind),
     Silent,
+    /// Of its requests in an interval far fewer succeeded than of all pods' on average, both in percent.
+    SuccessRate {
+        rate: u64,
+        mean: u64,
+    },
+    /// So many percent of its requests in an interval failed.
+    Failures {
+        percent: u64,
+    },
+    /// Its successes in an interval took longer than those of the median pod.
+    Latency {
+        micros: u64,
+        median: u64,
+    },
 }
 
 /// What the detector is told about the rest of the set with each fact.
@@ -176,6 +194,23 @@ impl Detector {
                 well == 0 && self.release(ejected.saturating_sub(peers.used / 2), now)
             }
         }
+    }
+
+    /// Ejects a pod that stands out from the others, within the half: for `first`, or longer if it was ejected before. True if it did.
+    pub fn eject_outlier(
+        &mut self,
+        identity: &Identity,
+        cause: Cause,
+        used: usize,
+        first: Duration,
+        now: Instant,
+    ) -> bool {
+        if (self.ejected() + 1) * 2 > used || self.verdict(identity) != Verdict::Healthy {
+            return false;
+        }
+        let track = self.tracks.entry(identity.clone()).or_default();
+        track.eject_for(cause, first, now);
+        true
     }
 
     /// Puts on trial whoever has served its time. True if a verdict changed.
@@ -352,10 +387,14 @@ impl Track {
     }
 
     fn eject(&mut self, cause: Cause, now: Instant) {
+        self.eject_for(cause, FIRST_EJECTION, now);
+    }
+
+    fn eject_for(&mut self, cause: Cause, first: Duration, now: Instant) {
         if self.is_forgiven(now) {
             self.ejections = 0;
         }
-        let time = FIRST_EJECTION
+        let time = first
             .saturating_mul(1 << self.ejections.min(5))
             .min(LONGEST_EJECTION);
         self.ejections = self.ejections.saturating_add(1);
@@ -383,11 +422,12 @@ impl Cause {
         )
     }
 
-    /// The flag of the failure that tipped the balance.
+    /// The flag of the failure that tipped the balance; none where the pod stood out from the others.
     pub fn flag(self) -> Flag {
         match self {
             Self::Failed(kind) => kind.row().flag,
             Self::Silent => Flag::Ut,
+            Self::SuccessRate { .. } | Self::Failures { .. } | Self::Latency { .. } => Flag::None,
         }
     }
 }
@@ -403,6 +443,17 @@ impl std::fmt::Display for Cause {
             Self::Silent => write!(
                 f,
                 "{THRESHOLD} failures in a row, the last: silent until its client gave up, while other pods answer"
+            ),
+            Self::SuccessRate { rate, mean } => write!(
+                f,
+                "{rate} % of its requests succeeded, of the pods' on average {mean} %"
+            ),
+            Self::Failures { percent } => write!(f, "{percent} % of its requests failed"),
+            Self::Latency { micros, median } => write!(
+                f,
+                "its answers took {:?} on average, the median pod's {:?}",
+                Duration::from_micros(*micros),
+                Duration::from_micros(*median)
             ),
         }
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::UpstreamProtocol;
 use crate::endpoint::{Endpoint, Identity, Standing};
-use crate::stats::{Count, EndpointShard, EndpointStats, PeakEwma, TargetStats};
+use crate::stats::{Count, EndpointShard, EndpointStats, PeakEwma, TallyShard, TargetStats};
 use crate::upstream_tls::UpstreamTls;
 
 pub use carrier::{BodyError, Carrier, Cause, Incoming, SendError};
@@ -144,6 +144,11 @@ where
     /// The average of its latency, where the policy keeps one.
     pub fn latency(&self) -> Option<&PeakEwma> {
         self.stats.latency()
+    }
+
+    /// Where it is counted what comes of its requests, if pods are compared by it.
+    pub fn tally(&self) -> Option<&TallyShard> {
+        self.stats.tally_shard(self.shared.worker)
     }
 
     /// Whether membership wants to hear of successes there.

@@ -3,6 +3,7 @@
 //! Each worker has a shard of its own, so a count is one uncontended add; a reader sums the shards.
 
 mod ewma;
+mod tally;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crossbeam_utils::CachePadded;
 use crate::error::Flag;
 
 pub use ewma::{Outcome, PeakEwma};
+pub use tally::{Tally, TallyShard};
 
 /// Status classes 1xx to 5xx.
 pub const CLASSES: usize = 5;
@@ -25,6 +27,8 @@ pub struct EndpointStats {
     suspect: std::sync::atomic::AtomicBool,
     /// Kept for the policy that asks for it.
     latency: Option<PeakEwma>,
+    /// Kept where pods are compared by it.
+    tallies: Option<Box<[CachePadded<TallyShard>]>>,
 }
 
 /// One worker's part of an endpoint's counts.
@@ -44,6 +48,7 @@ impl EndpointStats {
             shards: (0..workers).map(|_| CachePadded::default()).collect(),
             suspect: false.into(),
             latency: None,
+            tallies: None,
         }
     }
 
@@ -53,6 +58,27 @@ impl EndpointStats {
             latency: Some(latency),
             ..Self::new(workers)
         }
+    }
+
+    /// With what comes of its requests.
+    #[must_use]
+    pub fn with_tallies(self) -> Self {
+        let tallies = self.shards.iter().map(|_| CachePadded::default()).collect();
+        Self {
+            tallies: Some(tallies),
+            ..self
+        }
+    }
+
+    /// Where this worker counts what comes of requests.
+    pub fn tally_shard(&self, worker: usize) -> Option<&TallyShard> {
+        self.tallies.as_ref()?.get(worker).map(|shard| &**shard)
+    }
+
+    /// What has come of requests; nothing where that is not counted.
+    pub fn tally(&self) -> Tally {
+        let shards = self.tallies.iter().flatten();
+        shards.fold(Tally::default(), |sum, shard| sum.plus(shard.read()))
     }
 
     pub fn latency(&self) -> Option<&PeakEwma> {

@@ -152,6 +152,22 @@ pub fn percent(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "must be a percentage between 0 and 100, such as 10".to_owned())
 }
 
+/// A threshold, which 0 would make of everything.
+pub fn positive_percent(text: &str) -> Result<f64, String> {
+    percent(text)
+        .ok()
+        .filter(|percent| *percent > 0.0)
+        .ok_or_else(|| "must be a percentage above 0, and 100 at most, such as 20".to_owned())
+}
+
+/// How many times as much.
+pub fn factor(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|factor| (1.1..=1000.0).contains(factor))
+        .ok_or_else(|| "must be between 1.1 and 1000, such as 3".to_owned())
+}
+
 /// How a curve bends.
 pub fn exponent(text: &str) -> Result<f64, String> {
     text.parse()

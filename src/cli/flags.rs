@@ -3,6 +3,7 @@
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
 mod health_check;
+mod outliers;
 mod retry;
 mod slow_start;
 
@@ -20,6 +21,7 @@ use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
 pub use health_check::HealthCheckArgs;
+pub use outliers::OutlierArgs;
 pub use retry::RetryArgs;
 pub use slow_start::SlowStartArgs;
 
@@ -39,6 +41,8 @@ pub struct RunArgs {
     pub health_check: HealthCheckArgs,
     #[command(flatten, next_help_heading = "Health")]
     pub slow_start: SlowStartArgs,
+    #[command(flatten, next_help_heading = "Health")]
+    pub outliers: OutlierArgs,
     #[command(flatten, next_help_heading = "Retries")]
     pub retries: RetryArgs,
     #[command(flatten, next_help_heading = "Kubernetes")]

@@ -1,6 +1,7 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
 mod health_check;
+mod outliers;
 mod policies;
 mod slow_start;
 mod upstream_tls;
@@ -103,6 +104,7 @@ pub(super) fn config(
         subset,
         health_check: health_check::resolve(args.health_check, &origin)?,
         slow_start: slow_start::resolve(&args.slow_start, &origin)?,
+        outliers: outliers::resolve(&args.outliers, &origin)?,
         limits: limits(&args.limits),
         timeouts: timeouts(&args.timeouts),
         retry: args.retries.settings(),

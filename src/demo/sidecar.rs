@@ -132,6 +132,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
         subset: None,
         slow_start: None,
         health_check: None,
+        outliers: None,
         limits: Limits::default(),
         timeouts: Timeouts {
             drain: DRAIN,

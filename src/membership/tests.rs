@@ -13,6 +13,7 @@ fn round_robin() -> Choice {
         subset: None,
         slow_start: None,
         health_check: None,
+        outliers: None,
     }
 }
 

@@ -244,8 +244,12 @@ fn the_only_pod_is_never_ejected() {
 fn a_shrinking_set_sets_free_those_whose_time_ends_first() {
     let now = Instant::now();
     let mut detector = Detector::default();
-    eject(&mut detector, 1, now);
-    eject(&mut detector, 2, after(now, 10));
+    let reset = Outcome::Failed(Kind::Reset);
+    for (n, now) in [(1, now), (2, after(now, 10))] {
+        for _ in 0..THRESHOLD {
+            detector.observe(&id(n), reset, now, peers(4, 0), now);
+        }
+    }
     detector.retain(&HashSet::from([&id(1), &id(2), &id(3)]), now);
     assert_eq!(detector.verdict(&id(1)), Verdict::Healthy);
     assert!(matches!(detector.verdict(&id(2)), Verdict::Ejected { .. }));
@@ -339,8 +343,27 @@ fn a_trial_that_fails_in_another_way_counts_towards_the_half_again() {
     assert_eq!(detector.ejected(), 1);
 }
 
+#[test]
+fn an_outlier_is_out_for_longer_each_time_and_within_the_half() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    let cause = Cause::Failures { percent: 50 };
+    let ten = Duration::from_secs(10);
+    assert!(detector.eject_outlier(&id(1), cause, 4, ten, now));
+    assert!(!detector.eject_outlier(&id(1), cause, 4, ten, now));
+    assert!(detector.eject_outlier(&id(2), cause, 4, ten, now));
+    assert!(!detector.eject_outlier(&id(3), cause, 4, ten, now));
+    assert_eq!(detector.next_expiry(), Some(after(now, 10)));
+    let back = after(now, 10);
+    detector.expire(back);
+    detector.observe(&id(1), Outcome::Answered, back, peers(4, 0), back);
+    assert!(detector.eject_outlier(&id(1), cause, 4, ten, back));
+    assert_eq!(detector.next_expiry(), Some(after(back, 20)));
+}
+
 #[derive(Clone, Debug)]
 enum Event {
+    StandOut(u8),
     Observe(u8, Outcome),
     Wait(u64),
     Resize(u8),
@@ -355,6 +378,7 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         12 => (1u8..8, outcome).prop_map(|(n, outcome)| Event::Observe(n, outcome)),
+        1 => (1u8..8).prop_map(Event::StandOut),
         2 => (0u64..40).prop_map(Event::Wait),
         1 => (1u8..8).prop_map(Event::Resize),
     ]
@@ -375,7 +399,12 @@ proptest! {
                     answered += u64::from(outcome == Outcome::Answered) * 10;
                     detector.observe(&id(n), outcome, now, peers(used.len(), answered), now);
                 }
-                Event::Observe(..) => {}
+                Event::StandOut(n) if used.contains(&id(n)) => {
+                    let cause = Cause::Failures { percent: 50 };
+                    let first = Duration::from_secs(10);
+                    detector.eject_outlier(&id(n), cause, used.len(), first, now);
+                }
+                Event::Observe(..) | Event::StandOut(_) => {}
                 Event::Wait(seconds) => {
                     now = after(now, seconds);
                     detector.expire(now);

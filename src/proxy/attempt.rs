@@ -143,6 +143,15 @@ impl Attempt {
             true => stats::Outcome::Failed,
             false => stats::Outcome::Answered,
         });
+        match (self.upstream.tally(), failure) {
+            (Some(tally), true) => tally.fail(),
+            (Some(tally), false) => {
+                // What a client takes to send its body is not the pod's.
+                let since = self.body.pods_turn(self.started);
+                tally.succeed(since.map_or(Duration::ZERO, |since| since.elapsed()));
+            }
+            (None, _) => {}
+        }
         self.upstream.counters().answer();
         self.reporter.count(Count::Answered);
         if self.trial.is_some() || self.upstream.is_suspect() {
@@ -155,6 +164,7 @@ impl Attempt {
         self.decided = true;
         let blamed = kind.row().blames_pod && blame != Blame::Nobody;
         if blamed {
+            self.tally_failure();
             self.observe(stats::Outcome::Failed);
         }
         blamed && self.report(Outcome::Failed(kind), blame == Blame::Refused)
@@ -172,6 +182,12 @@ impl Attempt {
             (Some(since), _) => latency.observe(outcome, now.duration_since(since), now),
             (None, stats::Outcome::Failed) => latency.observe(outcome, Duration::ZERO, now),
             (None, _) => {}
+        }
+    }
+
+    fn tally_failure(&self) {
+        if let Some(tally) = self.upstream.tally() {
+            tally.fail();
         }
     }
 
@@ -210,6 +226,7 @@ impl Drop for Attempt {
                 true => Answers::read(&self.upstream, &self.reporter).of_others_since(self.before),
                 false => 0,
             };
+            self.tally_failure();
             self.report(Outcome::GaveUp { others }, false);
         }
     }

@@ -136,7 +136,7 @@ pub const FAMILIES: &[Family] = &[
         name: "podrobin_ejections",
         kind: Kind::Counter,
         labels: &["target", "flag"],
-        help: "Pods taken out of the rotation for failing, by the flag of the last failure",
+        help: "Pods taken out of the rotation, by the flag of the last failure (- where a pod stood out from the others)",
         samples: Samples::Series(ejections),
     },
     Family {

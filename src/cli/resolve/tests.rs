@@ -4,8 +4,8 @@ use rustls::pki_types::ServerName;
 use super::*;
 use crate::config::RetrySettings;
 use crate::config::{
-    ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Policy, PortRef,
-    SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
+    ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Outliers, Policy,
+    PortRef, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -71,7 +71,9 @@ fn every_flag_reaches_its_setting() {
         --upstream-client-key tls.key --slow-start 23s --slow-start-floor 24 --slow-start-curve 2.5 \
         --health-check http:/healthz --health-check-interval 25s --health-check-timeout 26ms \
         --health-check-unhealthy-after 27 --health-check-healthy-after 28 --health-check-statuses 204,3xx \
-        --health-check-host a.test:1 --health-check-at 29 --new-pods wait";
+        --health-check-host a.test:1 --health-check-at 29 --new-pods wait \
+        --eject-success-rate 1.5 --eject-failure-percentage 25 --eject-latency 3.5 --eject-interval 26ms \
+        --eject-min-requests 27 --eject-min-pods 28";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -102,6 +104,15 @@ fn every_flag_reaches_its_setting() {
         new_pods: NewPods::Wait,
     };
     assert_eq!(config.health_check, Some(health_check));
+    let outliers = Outliers {
+        success_rate: Some(1.5),
+        failure_percentage: Some(25.0),
+        latency: Some(3.5),
+        interval: ms(26),
+        min_requests: 27,
+        min_pods: 28,
+    };
+    assert_eq!(config.outliers, Some(outliers));
     assert_eq!(
         config.timeouts,
         Timeouts {
@@ -226,7 +237,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 23] = [
         (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
         (
             &["--service", "cart,pay"],
@@ -279,6 +290,10 @@ fn a_contradiction_names_the_flags_and_the_mend() {
         (
             &["--endpoint", "10.0.0.1:80", "--policy", "cart=random"],
             &["--policy cart=random", "no --service names"],
+        ),
+        (
+            &["--service", "cart", "--eject-min-pods", "5"],
+            &["--eject-min-pods says", "--eject-success-rate STDEVS"],
         ),
         (
             &["--service", "cart", "--slow-start-floor", "5"],
