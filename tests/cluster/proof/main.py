@@ -36,11 +36,21 @@ def main(names):
     stage.settle(now() - 1)
     print(f"the stage was built in {time.monotonic() - begin:.0f} s", flush=True)
 
-    results = [play(stage, row) for row in rows]
+    results = [judged(stage, row) for row in rows]
     table.print_all(results)
     failed = sum(1 for result in results if result.problems)
     print(f"\n{len(results) - failed} passed, {failed} failed in {time.monotonic() - begin:.0f} s", flush=True)
     return 1 if failed else 0
+
+
+def judged(stage, row):
+    """A row that is not as promised gets one more chance, as the machine may have been busy; both are told."""
+    first = play(stage, row)
+    if not first.problems:
+        return first
+    second = play(stage, row)
+    second.note(f"played twice: the first time it was not as promised ({first.problems[0].splitlines()[-1]})")
+    return second
 
 
 def play(stage, row):

@@ -57,6 +57,11 @@ class Node:
             if group.is_dir() and group.name not in known:
                 kill_all(group)
 
+    def token(self, pod):
+        """What the sidecar finds as its token now."""
+        pid = (self.group("memory", pod, "podrobin") / "cgroup.procs").read_text().split()[0]
+        return Path(f"/proc/{pid}/root/var/run/secrets/kubernetes.io/serviceaccount/token").read_text()
+
     def cpu_seconds(self, pod, container):
         group = self.group("cpuacct", pod, container)
         if self.unified:

@@ -35,6 +35,17 @@ def api_frozen(stage, _row):
     back(stage)
 
 
+def two_lost(stage, _row):
+    """The same of two pods of three: the one that is left has to do."""
+    pods = stage.carts()[:2]
+    with api_away(stage, "freeze", "thaw"):
+        time.sleep(2)
+        for pod in pods:
+            stage.node.kill_sandbox(pod)
+        time.sleep(FROZEN - 2)
+    back(stage)
+
+
 @contextlib.contextmanager
 def api_away(stage, off, on):
     stage.node.daemon(off, "kube-apiserver")

@@ -1,10 +1,15 @@
 """What happens to the pod that the sidecar is in, and to its installation."""
 
+import base64
+import json
+import time
+
 import shop
 from api import STRATEGIC_PATCH, wait
 from chart import WEBHOOK, WEBHOOK_PODS, install
 from lines import now
 from node import container_status
+from scenes_cluster import api_away, back
 from stage import has_sidecar, ready
 
 # Seconds for which the app works on after SIGTERM, and that its pod may take beyond that.
@@ -14,6 +19,9 @@ BEYOND = 4
 # Seconds that a Job's app takes, and that its sidecar may add.
 JOB = 2
 JOB_BEYOND = 2.5
+
+# Seconds of a token's life: the API server gives no shorter one.
+TOKEN = 600
 
 
 def own_pod_deleted(stage, row):
@@ -120,6 +128,48 @@ def policy(stage, row):
     finally:
         install("webhook")
         wait("the webhook to count", lambda: has_sidecar(stage.injected(pod)), 20)
+
+
+def token_renewed(stage, row):
+    """The kubelet puts a new token in the place of one that is about to expire; then the API server takes no other."""
+    pod = shop.client_pod("renewed", shop.keep_alive(50, 1), service="cart:http")
+    spec = stage.injected(pod)["spec"]
+    volume = next(one for one in spec["volumes"] if one["name"] == "podrobin-token")
+    for source in volume["projected"]["sources"]:
+        if "serviceAccountToken" in source:
+            source["serviceAccountToken"]["expirationSeconds"] = TOKEN
+    with stage.made({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "renewed"}, "spec": spec}) as name:
+        pod = wait("the pod to be ready", lambda: ready(stage.pod(name)) and stage.pod(name))
+        first = claims(stage.node.token(pod))
+        begin = now()
+        time.sleep(max(0, first["exp"] + 5 - now()))
+        second = claims(stage.node.token(pod))
+        if second["exp"] <= first["exp"]:
+            row.problem("the kubelet has not renewed the token")
+        # What was opened with the old token does not outlast this.
+        with api_away(stage, "kill", "start"):
+            time.sleep(2)
+        back(stage)
+        stage.scale(4)
+        try:
+            stage.all_carts_ready(4)
+            wait("the sidecar to hear of the fourth", lambda: sum(
+                one["state"] == "ready" for one in stage.state(pod)["endpoints"]) == 4, 30)
+        finally:
+            stage.scale(3)
+            stage.all_carts_ready()
+        count = stage.lines_of(pod, "client").count(begin, now())
+        if count.failed or not count.ok:
+            row.problem(f"{count.failed} of {count.ok + count.failed} requests failed: {dict(count.causes)}")
+        row.note(f"a token of {first['exp'] - first['iat']} s was renewed after {second['iat'] - first['iat']} s; after "
+                 f"its end the sidecar still heard of a new pod; {count.failed} of {count.ok + count.failed:,} requests "
+                 f"failed")
+
+
+def claims(token):
+    """What a token says of itself."""
+    body = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
 
 def restricted(stage, row):

@@ -14,10 +14,9 @@ ARGS = ("--rate=1",)
 PODS = 5
 
 # Seconds that waiting for podrobin may take, beside what the kubelet takes for any sidecar: it looks at containers once
-# a second. And from the return of the API server to the start of the app: what opens a connection, and is lost, is
-# sent again after 1, 2 and 4 s.
+# a second. And from the return of the API server to the start of the app.
 DELAY = 0.3
-RETURN = 2
+RETURN = 1
 
 # What can hold the app back until the sidecar is ready. The first is what there is without anything.
 VARIANTS = {
