@@ -306,8 +306,10 @@ WANTED = (
     f"--health-check-timeout={ATTEMPT_MS}ms",
     "--health-check-unhealthy-after=2",
     "--eject-failure-percentage=10",
+    "--eject-latency=3",
     "--eject-interval=1s",
-    "--eject-min-requests=20",
+    # A slow pod gets no more in a second under policies that go by load.
+    "--eject-min-requests=5",
     "--slow-start=5s",
 )
 
