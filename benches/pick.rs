@@ -133,7 +133,7 @@ fn candidates(count: usize, balancer: &Balancer) -> Vec<Candidate> {
             trial: false,
             weight,
             ramp: None,
-            stats: balancer.stats(WORKERS, now),
+            stats: balancer.stats(WORKERS, now).into(),
         })
         .collect()
 }

@@ -1,9 +1,15 @@
 //! Admission: how much of something may be under way at once, all workers together.
 
+mod pending;
+mod pod_limit;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
+
+pub use pending::{Pending, Waiter};
+pub use pod_limit::{PodLimit, PodPermit};
 
 /// A bound, and how much of it is used.
 #[derive(Debug)]

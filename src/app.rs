@@ -22,14 +22,14 @@ use tracing::info;
 
 use crate::access_log::AccessLog;
 use crate::admin::{self, AdminState, TargetView};
-use crate::admission::Limit;
+use crate::admission::{Limit, Pending};
 use crate::config::{Config, Policy, Source, Target, TlsWhen};
 use crate::discovery::file::FileError;
 use crate::discovery::{Outlet, Status, UPDATE_QUEUE, file, fixed, vantage, watch as kube_watch};
 use crate::drain::{self, Vital};
 use crate::health_check::{Checker, REPORT_QUEUE};
 use crate::kube_client::{KubeClient, KubeError, Tuning};
-use crate::membership::{Choice, FACT_QUEUE, Inlets, Membership};
+use crate::membership::{Choice, FACT_QUEUE, Inlets, Membership, Rooms};
 use crate::metrics::TargetMetrics;
 use crate::proxy::{self, PARTING, Settings};
 use crate::readiness::Readiness;
@@ -330,6 +330,11 @@ impl Line {
         let workers = config.workers.get();
         let stats = Arc::new(TargetStats::new(workers));
         let metrics = Arc::new(TargetMetrics::default());
+        let rooms = config.overload.pod_requests.map(|requests| Rooms {
+            requests,
+            pending: Pending::new(config.overload.pending),
+        });
+        let pending = rooms.as_ref().map(|rooms| rooms.pending.clone());
         let (membership, snapshots) = Membership::new(
             self.name.to_string(),
             Choice {
@@ -338,6 +343,7 @@ impl Line {
                 slow_start: config.slow_start,
                 health_check: config.health_check.clone(),
                 outliers: config.outliers,
+                rooms,
             },
             workers,
             stats.clone(),
@@ -373,6 +379,7 @@ impl Line {
             settings: Settings {
                 limits: config.limits.clone(),
                 timeouts: config.timeouts.clone(),
+                pending_timeout: config.overload.pending_timeout,
                 retry: config.retry.clone(),
                 upstream_protocol: config.upstream_protocol,
                 upstream_tls: self.tls.clone(),
@@ -385,6 +392,7 @@ impl Line {
             requests: bounds.requests.clone(),
             upgrades: bounds.upgrades.clone(),
             held: Limit::new(config.limits.held),
+            pending,
             snapshots: snapshots.clone(),
             status: status.clone(),
             facts: facts_in,

@@ -141,17 +141,17 @@ impl Balancer {
     }
 
     /// What is counted of an endpoint that is new: with what the policy has to know.
-    pub fn stats(&self, workers: usize, now: Instant) -> Arc<EndpointStats> {
+    pub fn stats(&self, workers: usize, now: Instant) -> EndpointStats {
         let stats = match &self.state {
             State::PeakEwma { decay } => {
                 EndpointStats::with_latency(workers, PeakEwma::new(*decay, now))
             }
             _ => EndpointStats::new(workers),
         };
-        Arc::new(match self.tallies {
+        match self.tallies {
             true => stats.with_tallies(),
             false => stats,
-        })
+        }
     }
 
     /// A picker over `candidates`, which are sorted by identity.

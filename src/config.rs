@@ -3,6 +3,7 @@
 mod grpc_codes;
 mod health_check;
 mod outliers;
+mod overload;
 mod policy;
 mod retry;
 mod slow_start;
@@ -19,6 +20,7 @@ use rustls::pki_types::ServerName;
 pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
 pub use outliers::Outliers;
+pub use overload::Overload;
 pub use policy::{HashKey, MOST_CHOICES, Policy};
 pub use retry::{RetryOn, RetrySettings};
 pub use slow_start::SlowStart;
@@ -39,6 +41,7 @@ pub struct Config {
     pub health_check: Option<HealthCheck>,
     pub outliers: Option<Outliers>,
     pub limits: Limits,
+    pub overload: Overload,
     pub timeouts: Timeouts,
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,

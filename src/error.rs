@@ -16,6 +16,7 @@ pub enum Kind {
     RequestTimeout,
     BrokenProtocol,
     Overload,
+    PodsFull,
     BadRequest,
     MethodNotAllowed,
     ExpectationFailed,
@@ -87,7 +88,7 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
@@ -97,6 +98,7 @@ impl Kind {
         Self::RequestTimeout,
         Self::BrokenProtocol,
         Self::Overload,
+        Self::PodsFull,
         Self::BadRequest,
         Self::MethodNotAllowed,
         Self::ExpectationFailed,
@@ -177,6 +179,14 @@ impl Kind {
             ),
             Self::Overload => (
                 "too many in flight or held",
+                S::SERVICE_UNAVAILABLE,
+                Code::ResourceExhausted,
+                Flag::Uo,
+                Retry::No,
+                false,
+            ),
+            Self::PodsFull => (
+                "every pod is full",
                 S::SERVICE_UNAVAILABLE,
                 Code::ResourceExhausted,
                 Flag::Uo,

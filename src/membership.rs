@@ -21,6 +21,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use crate::admission::{Pending, PodLimit};
 use crate::balance::{Balancer, Candidate};
 use crate::config::{HealthCheck, Outliers, Policy, SlowStart, Subset};
 use crate::discovery::Update;
@@ -61,6 +62,15 @@ pub struct Choice {
     pub slow_start: Option<SlowStart>,
     pub health_check: Option<HealthCheck>,
     pub outliers: Option<Outliers>,
+    pub rooms: Option<Rooms>,
+}
+
+/// What pods are given at most.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    pub requests: usize,
+    /// Who waits while all are full.
+    pub pending: Arc<Pending>,
 }
 
 /// Holds the list, what is held against its members, and whose turn it is.
@@ -71,6 +81,7 @@ pub struct Membership {
     balancer: Balancer,
     subset: Option<Subset>,
     ramping: Option<Ramping>,
+    rooms: Option<Rooms>,
     detector: Detector,
     checked: Option<Checked>,
     comparison: Option<Comparison>,
@@ -112,6 +123,7 @@ impl Membership {
             balancer,
             subset: choice.subset,
             ramping: choice.slow_start.map(Ramping::new),
+            rooms: choice.rooms,
             detector: Detector::default(),
             checked: choice
                 .health_check
@@ -187,10 +199,7 @@ impl Membership {
             .map(|endpoint| {
                 let identity = endpoint.identity.clone();
                 let kept = stats.remove(&identity);
-                (
-                    identity,
-                    kept.unwrap_or_else(|| self.balancer.stats(self.workers, now)),
-                )
+                (identity, kept.unwrap_or_else(|| self.new_stats(now)))
             })
             .collect();
         self.retain_used(now);
@@ -205,6 +214,15 @@ impl Membership {
                 .unwrap_or_default();
             self.metrics.propagation.observe(lag.as_secs_f64());
         }
+    }
+
+    /// What is counted of a pod that is new, with what the policy and limits have to know.
+    fn new_stats(&self, now: Instant) -> Arc<EndpointStats> {
+        let stats = self.balancer.stats(self.workers, now);
+        Arc::new(match &self.rooms {
+            Some(rooms) => stats.limited(PodLimit::new(rooms.requests, rooms.pending.clone())),
+            None => stats,
+        })
     }
 
     /// Who has ended stays so for as long as the list calls it terminating.
@@ -475,7 +493,7 @@ impl Membership {
             endpoint: endpoint.clone(),
             health,
             ramp: None,
-            stats: stats.unwrap_or_else(|| self.balancer.stats(self.workers, Instant::now())),
+            stats: stats.unwrap_or_else(|| self.new_stats(Instant::now())),
         }
     }
 

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::admission::PodLimit;
 use crate::config::UpstreamProtocol;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::stats::{Count, EndpointShard, EndpointStats, PeakEwma, TallyShard, TargetStats};
@@ -149,6 +150,16 @@ where
     /// Where it is counted what comes of its requests, if pods are compared by it.
     pub fn tally(&self) -> Option<&TallyShard> {
         self.stats.tally_shard(self.shared.worker)
+    }
+
+    /// What it is given at most, where that is limited.
+    pub fn limit(&self) -> Option<&Arc<PodLimit>> {
+        self.stats.limit()
+    }
+
+    /// Whether it has as much as it may be given.
+    pub fn is_full(&self) -> bool {
+        self.limit().is_some_and(|limit| limit.is_full())
     }
 
     /// Whether membership wants to hear of successes there.

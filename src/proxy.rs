@@ -39,7 +39,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::access_log::AccessLog;
-use crate::admission::Limit;
+use crate::admission::{Limit, Pending};
 use crate::balance;
 use crate::config::{HashKey, Limits, RetrySettings, Timeouts, UpstreamProtocol};
 use crate::discovery;
@@ -77,6 +77,8 @@ pub struct Shared {
     pub upgrades: Arc<Limit>,
     /// Requests waiting for an endpoint, of this target.
     pub held: Arc<Limit>,
+    /// Requests waiting for room at a pod of this target, where pods can be full.
+    pub pending: Option<Arc<Pending>>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub status: watch::Receiver<discovery::Status>,
     pub facts: mpsc::Sender<Fact>,
@@ -90,6 +92,8 @@ pub struct Shared {
 pub struct Settings {
     pub limits: Limits,
     pub timeouts: Timeouts,
+    /// How long a request waits while every pod is full.
+    pub pending_timeout: Duration,
     pub retry: RetrySettings,
     pub upstream_protocol: UpstreamProtocol,
     pub upstream_tls: UpstreamTls,
@@ -122,6 +126,7 @@ pub struct Proxy {
     requests: Arc<Limit>,
     upgrades: Arc<Limit>,
     held: Arc<Limit>,
+    pending: Option<Arc<Pending>>,
     status: watch::Receiver<discovery::Status>,
     access_log: Option<AccessLog>,
     default_host: HeaderValue,
@@ -153,6 +158,7 @@ impl Proxy {
             requests: shared.requests.clone(),
             upgrades: shared.upgrades.clone(),
             held: shared.held.clone(),
+            pending: shared.pending.clone(),
             status: shared.status.clone(),
             access_log: shared.access_log.clone(),
             default_host: shared.default_host.clone(),
@@ -228,6 +234,9 @@ impl Proxy {
         });
         self.view.replace(next);
         self.view_changed.notify_waiters();
+        if let Some(pending) = &self.pending {
+            pending.wake();
+        }
     }
 
     fn upstream(&self, member: &Member) -> Rc<Upstream<AttemptBody>> {

@@ -5,11 +5,13 @@
 mod ewma;
 mod tally;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::admission::PodLimit;
 use crate::error::Flag;
 
 pub use ewma::{Outcome, PeakEwma};
@@ -29,6 +31,8 @@ pub struct EndpointStats {
     latency: Option<PeakEwma>,
     /// Kept where pods are compared by it.
     tallies: Option<Box<[CachePadded<TallyShard>]>>,
+    /// What it is given at most, where that is limited.
+    limit: Option<Arc<PodLimit>>,
 }
 
 /// One worker's part of an endpoint's counts.
@@ -49,6 +53,7 @@ impl EndpointStats {
             suspect: false.into(),
             latency: None,
             tallies: None,
+            limit: None,
         }
     }
 
@@ -70,6 +75,14 @@ impl EndpointStats {
         }
     }
 
+    /// With a bound on requests in flight there.
+    pub fn limited(self, limit: Arc<PodLimit>) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
+        }
+    }
+
     /// Where this worker counts what comes of requests.
     pub fn tally_shard(&self, worker: usize) -> Option<&TallyShard> {
         self.tallies.as_ref()?.get(worker).map(|shard| &**shard)
@@ -79,6 +92,10 @@ impl EndpointStats {
     pub fn tally(&self) -> Tally {
         let shards = self.tallies.iter().flatten();
         shards.fold(Tally::default(), |sum, shard| sum.plus(shard.read()))
+    }
+
+    pub fn limit(&self) -> Option<&Arc<PodLimit>> {
+        self.limit.as_ref()
     }
 
     pub fn latency(&self) -> Option<&PeakEwma> {
@@ -196,6 +213,10 @@ pub struct TargetShard {
     requests_ended: AtomicU64,
     held_started: AtomicU64,
     held_ended: AtomicU64,
+    pending_started: AtomicU64,
+    pending_ended: AtomicU64,
+    pending_refused: AtomicU64,
+    pending_timed_out: AtomicU64,
     retries: AtomicU64,
     retries_refused: AtomicU64,
     facts_dropped: AtomicU64,
@@ -232,6 +253,13 @@ pub enum Count {
     Answered,
     HeldStarted,
     HeldEnded,
+    /// A request that waits for room, as every pod is full.
+    PendingStarted,
+    PendingEnded,
+    /// A request that found every pod full, and the queue too.
+    PendingRefused,
+    /// A request that waited for room in vain.
+    PendingTimedOut,
     Retry,
     /// A retry that the budget refused.
     RetryRefused,
@@ -324,6 +352,10 @@ impl TargetShard {
             Count::Answered => &self.answered,
             Count::HeldStarted => &self.held_started,
             Count::HeldEnded => &self.held_ended,
+            Count::PendingStarted => &self.pending_started,
+            Count::PendingEnded => &self.pending_ended,
+            Count::PendingRefused => &self.pending_refused,
+            Count::PendingTimedOut => &self.pending_timed_out,
             Count::Retry => &self.retries,
             Count::RetryRefused => &self.retries_refused,
             Count::FactDropped => &self.facts_dropped,

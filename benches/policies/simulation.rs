@@ -358,7 +358,7 @@ impl Sidecar {
         let mut balancer = Balancer::new(policy, &totals);
         Self {
             picker: balancer.picker(&[]),
-            stats: (0..pods).map(|_| balancer.stats(1, epoch)).collect(),
+            stats: (0..pods).map(|_| balancer.stats(1, epoch).into()).collect(),
             balancer,
             totals,
         }

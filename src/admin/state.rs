@@ -46,6 +46,8 @@ struct Target<'a> {
     requests_in_flight: u64,
     /// Requests waiting for an endpoint.
     held: u64,
+    /// Requests waiting for room, as every pod is full.
+    pending: u64,
     /// Upgraded connections, those to pods that have left the list too.
     tunnels: u64,
     endpoints: Vec<Endpoint>,
@@ -75,6 +77,9 @@ struct Endpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     slow_start: Option<f64>,
     in_flight: u64,
+    /// The most requests in flight there, where that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
     tunnels: u64,
     /// What `peak-ewma` takes a request there to cost, in milliseconds; null before its first answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +137,7 @@ fn target(view: &TargetView) -> Target<'_> {
         },
         requests_in_flight: open(Count::RequestStarted, Count::RequestEnded),
         held: open(Count::HeldStarted, Count::HeldEnded),
+        pending: open(Count::PendingStarted, Count::PendingEnded),
         tunnels: open(Count::TunnelOpened, Count::TunnelClosed),
         endpoints: snapshot
             .members
@@ -166,6 +172,7 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         weight: member.endpoint.weight,
         slow_start: member.ramp.map(|ramp| rounded(ramp.share(Instant::now()))),
         in_flight: member.stats.in_flight(),
+        limit: member.stats.limit().map(|limit| limit.most()),
         tunnels: member.stats.tunnels(),
         cost_ms: member.stats.latency().map(|latency| {
             let seconds = latency.cost(Instant::now())?;

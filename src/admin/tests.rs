@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::admission::{Pending, PodLimit};
 use crate::balance::{Balancer, Ramp};
 use crate::config::SlowStart;
 use crate::discovery::Phase;
@@ -113,6 +114,43 @@ fn with_latency(number: u8) -> Member {
     Member {
         stats: Arc::new(EndpointStats::with_latency(2, latency)),
         ..member(number, Standing::Ready, Health::Healthy)
+    }
+}
+
+/// One that is given seven requests at most.
+fn limited(number: u8) -> Member {
+    let limit = PodLimit::new(7, Pending::new(1));
+    Member {
+        stats: Arc::new(EndpointStats::new(2).limited(limit)),
+        ..member(number, Standing::Ready, Health::Healthy)
+    }
+}
+
+#[tokio::test]
+async fn a_pods_limit_and_who_waits_for_room_are_told() {
+    let stage = Stage::new(vec![limited(1)]);
+    let shard = stage.stats.shard(0);
+    for count in [
+        Count::PendingStarted,
+        Count::PendingStarted,
+        Count::PendingEnded,
+        Count::PendingTimedOut,
+    ] {
+        shard.add(count);
+    }
+    let state = stage.state();
+    let (_, text) = get(&state, "/state").await;
+    let target = serde_json::from_str::<Value>(&text).unwrap()["targets"][0].clone();
+    assert_eq!(target["pending"], 1);
+    assert_eq!(target["endpoints"][0]["limit"], 7);
+    let (_, text) = get(&state, "/metrics").await;
+    for line in [
+        "podrobin_requests_pending{target=\"shop/cart:http\"} 1",
+        "podrobin_queued_total{target=\"shop/cart:http\"} 2",
+        "podrobin_overflows_total{target=\"shop/cart:http\",cause=\"timeout\"} 1",
+        "podrobin_overflows_total{target=\"shop/cart:http\",cause=\"queue\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} not in {text}");
     }
 }
 
@@ -279,6 +317,7 @@ async fn state_shows_each_endpoint_with_its_share_and_reason() {
             },
             "requests_in_flight": 3,
             "held": 0,
+            "pending": 0,
             "tunnels": 0,
             "endpoints": [
                 {
@@ -360,6 +399,7 @@ async fn every_sample_belongs_to_its_family_and_has_its_labels() {
     let stage = busy_stage();
     let mut members = stage.snapshots.borrow().members.clone();
     members.push(with_latency(4));
+    members.push(limited(5));
     members[0].ramp = Some(Ramp {
         since: Instant::now(),
         slow: SlowStart::default(),

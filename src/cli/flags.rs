@@ -4,6 +4,7 @@
 
 mod health_check;
 mod outliers;
+mod overload;
 mod retry;
 mod slow_start;
 
@@ -22,6 +23,7 @@ use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Spa
 
 pub use health_check::HealthCheckArgs;
 pub use outliers::OutlierArgs;
+pub use overload::OverloadArgs;
 pub use retry::RetryArgs;
 pub use slow_start::SlowStartArgs;
 
@@ -43,6 +45,8 @@ pub struct RunArgs {
     pub slow_start: SlowStartArgs,
     #[command(flatten, next_help_heading = "Health")]
     pub outliers: OutlierArgs,
+    #[command(flatten, next_help_heading = "Limits per pod")]
+    pub overload: OverloadArgs,
     #[command(flatten, next_help_heading = "Retries")]
     pub retries: RetryArgs,
     #[command(flatten, next_help_heading = "Kubernetes")]

@@ -2,6 +2,7 @@
 
 mod health_check;
 mod outliers;
+mod overload;
 mod policies;
 mod slow_start;
 mod upstream_tls;
@@ -80,6 +81,7 @@ pub(super) fn config(
         namespace.as_deref(),
         &origin,
     )?;
+    let overload = overload::resolve(&args.overload, &origin)?;
     Ok(Config {
         targets,
         admin: args.listeners.admin,
@@ -106,6 +108,7 @@ pub(super) fn config(
         slow_start: slow_start::resolve(&args.slow_start, &origin)?,
         outliers: outliers::resolve(&args.outliers, &origin)?,
         limits: limits(&args.limits),
+        overload,
         timeouts: timeouts(&args.timeouts),
         retry: args.retries.settings(),
         upstream_protocol,

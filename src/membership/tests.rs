@@ -14,6 +14,7 @@ fn round_robin() -> Choice {
         slow_start: None,
         health_check: None,
         outliers: None,
+        rooms: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::replay::{AttemptBody, Replay};
+use crate::admission::PodPermit;
 use crate::balance::TrialPass;
 use crate::error::Kind;
 use crate::outlier::{Fact, Outcome, SILENCE};
@@ -43,6 +44,8 @@ pub struct Attempt {
     /// When the request began to be sent, where that is of interest.
     sent: Option<Instant>,
     trial: Option<TrialPass>,
+    /// Its place at the pod, where places are limited.
+    _permit: Option<PodPermit>,
     decided: bool,
 }
 
@@ -104,6 +107,7 @@ impl Attempt {
         upstream: Rc<Upstream<AttemptBody>>,
         body: Replay,
         trial: Option<TrialPass>,
+        permit: Option<PodPermit>,
         reporter: Reporter,
         now: Instant,
     ) -> Self {
@@ -117,6 +121,7 @@ impl Attempt {
             before,
             sent: None,
             trial,
+            _permit: permit,
             decided: false,
         }
     }

@@ -33,6 +33,7 @@ impl Proxy {
             let Chosen {
                 upstream,
                 trial,
+                permit,
                 again,
             } = self.choose(&tried, client, &outgoing).await?;
             if again {
@@ -44,6 +45,7 @@ impl Proxy {
                 upstream.clone(),
                 outgoing.body.clone(),
                 trial,
+                permit,
                 self.reporter.clone(),
                 Instant::now(),
             );

@@ -58,6 +58,8 @@ mod leaving;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod pool;

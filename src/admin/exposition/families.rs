@@ -56,6 +56,29 @@ pub const FAMILIES: &[Family] = &[
         samples: Samples::Target(|_, target| count(target, Count::HeldStarted)),
     },
     Family {
+        name: "podrobin_requests_pending",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "Requests that wait for room now, as every pod is full",
+        samples: Samples::Target(|_, target| {
+            open(target, Count::PendingStarted, Count::PendingEnded)
+        }),
+    },
+    Family {
+        name: "podrobin_queued",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Requests that had to wait for room, as every pod was full",
+        samples: Samples::Target(|_, target| count(target, Count::PendingStarted)),
+    },
+    Family {
+        name: "podrobin_overflows",
+        kind: Kind::Counter,
+        labels: &["target", "cause"],
+        help: "Requests answered 503 as every pod was full: timeout, waited in vain; queue, could not even wait",
+        samples: Samples::Series(overflows),
+    },
+    Family {
         name: "podrobin_attempts",
         kind: Kind::Counter,
         labels: TARGET,
@@ -96,6 +119,13 @@ pub const FAMILIES: &[Family] = &[
         labels: POD,
         help: "Requests sent to this pod that have not ended",
         samples: Samples::Series(|target| each_pod(target, |member| member.stats.in_flight())),
+    },
+    Family {
+        name: "podrobin_pod_limit",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "The most requests in flight at this pod that this sidecar allows itself, where it has a limit",
+        samples: Samples::Series(limits),
     },
     Family {
         name: "podrobin_pod_weight",
@@ -293,6 +323,30 @@ fn by_class_and_flag(count: impl Fn(usize, Flag) -> u64) -> Series {
         }
     }
     series
+}
+
+fn overflows(target: &Target) -> Series {
+    let causes = [
+        ("queue", Count::PendingRefused),
+        ("timeout", Count::PendingTimedOut),
+    ];
+    causes
+        .into_iter()
+        .map(|(cause, count)| {
+            let number = Number::Whole(target.stats.count(count));
+            (vec![cause.to_owned()], number)
+        })
+        .collect()
+}
+
+fn limits(target: &Target) -> Series {
+    let members = target.snapshot.members.iter();
+    members
+        .filter_map(|member| {
+            let most = member.stats.limit()?.most();
+            Some((pod_labels(member), Number::Whole(most as u64)))
+        })
+        .collect()
 }
 
 fn pod_requests(target: &Target) -> Series {

@@ -75,7 +75,7 @@ impl Scene {
         let mut candidates = Vec::new();
         for (member, given) in set.iter().enumerate() {
             let stats = self.known.entry(member);
-            let stats = stats.or_insert_with(|| self.balancer.stats(1, self.now));
+            let stats = stats.or_insert_with(|| self.balancer.stats(1, self.now).into());
             candidates.push(Candidate {
                 weight: given.weight,
                 stats: stats.clone(),
@@ -237,7 +237,7 @@ fn equals_share_evenly_under_least_request() {
 fn the_faster_pod_is_taken_until_it_has_more_in_hand() {
     let balancer_ = balancer("peak-ewma");
     let start = Instant::now();
-    let stats: Vec<Arc<EndpointStats>> = (0..2).map(|_| balancer_.stats(1, start)).collect();
+    let stats: Vec<Arc<EndpointStats>> = (0..2).map(|_| balancer_.stats(1, start).into()).collect();
     for (stats, millis) in stats.iter().zip([10, 35]) {
         let took = Duration::from_millis(millis);
         stats
@@ -265,7 +265,7 @@ fn the_faster_pod_is_taken_until_it_has_more_in_hand() {
 fn a_new_pod_gets_one_request_and_no_more_before_its_answer() {
     let mut balancer = balancer("peak-ewma");
     let now = Instant::now();
-    let stats: Vec<Arc<EndpointStats>> = (0..2).map(|_| balancer.stats(1, now)).collect();
+    let stats: Vec<Arc<EndpointStats>> = (0..2).map(|_| balancer.stats(1, now).into()).collect();
     let observe = |member: usize| {
         let took = Duration::from_millis(10);
         stats[member]

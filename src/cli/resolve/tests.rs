@@ -4,8 +4,8 @@ use rustls::pki_types::ServerName;
 use super::*;
 use crate::config::RetrySettings;
 use crate::config::{
-    ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Outliers, Policy,
-    PortRef, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
+    ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Outliers, Overload,
+    Policy, PortRef, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -62,7 +62,7 @@ fn every_flag_reaches_its_setting() {
         --connect-timeout 1ms --header-timeout 2ms --client-idle-timeout 3ms --client-stall 17ms \
         --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
-        --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
+        --max-pod-requests 23 --pending 24 --pending-timeout 25ms --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
         --retries 4 --retry-on 5xx,unavailable --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
@@ -158,6 +158,14 @@ fn every_flag_reaches_its_setting() {
         }
     );
     assert_eq!(
+        config.overload,
+        Overload {
+            pod_requests: Some(23),
+            pending: 24,
+            pending_timeout: ms(25),
+        }
+    );
+    assert_eq!(
         config.retry,
         RetrySettings {
             retries: 4,
@@ -237,7 +245,11 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 23] = [
+    let cases: [(&[&str], &[&str]); 24] = [
+        (
+            &["--service", "cart", "--pending-timeout", "1s"],
+            &["--pending-timeout", "add --max-pod-requests"],
+        ),
         (&[], &["--service NAMESPACE/NAME", "--endpoint "]),
         (
             &["--service", "cart,pay"],
