@@ -1,5 +1,7 @@
 //! Pods that are given no more than they may be, and requests that wait while all are full.
 
+mod goodput;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
