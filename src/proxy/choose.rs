@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
@@ -31,8 +31,19 @@ pub(super) struct Chosen {
     pub again: bool,
 }
 
+impl Chosen {
+    /// Whether it is a terminating pod that has failed the request already.
+    fn is_about_to_end(&self) -> bool {
+        self.again && self.upstream.is_last_resort()
+    }
+}
+
 /// Looks at pods that each time gave their last place to another worker, before a request waits like others.
 const MOST_LOOKS: usize = 64;
+
+/// How long a request lets be a terminating pod that has failed it, where there is no other: it is about to end, and
+/// then the request waits for the next one instead of using up its tries.
+const REST: Duration = Duration::from_millis(200);
 
 /// What looking for a pod came to.
 enum Found<'a> {
@@ -53,8 +64,14 @@ impl Proxy {
         let mut found = self.look(outgoing, tried);
         // Each wait's end is set once, however often the two take turns.
         let (mut held_until, mut pending_until) = (None, None);
+        let mut rested = false;
         loop {
             found = match found {
+                Found::Pod(chosen) if chosen.is_about_to_end() && !rested => {
+                    rested = true;
+                    drop(chosen);
+                    self.rest(tried, client, outgoing).await?
+                }
                 Found::Pod(chosen) => return Ok(chosen),
                 Found::Nobody => {
                     let hold = self.settings.timeouts.hold;
@@ -67,6 +84,24 @@ impl Proxy {
                     self.queue(queue, *until, tried, client, outgoing).await?
                 }
             };
+        }
+    }
+
+    /// Waits for a while, or until something changes.
+    async fn rest(
+        &self,
+        tried: &[Rc<Upstream<AttemptBody>>],
+        client: &Client,
+        outgoing: &Outgoing,
+    ) -> Result<Found<'_>, Failure> {
+        let changed = self.view_changed.notified();
+        tokio::select! {
+            biased;
+            () = has_left(client, outgoing) => {
+                Err(Failure::new(Kind::ClientGone, "the client left while the last pod was about to end"))
+            }
+            () = changed => Ok(self.look(outgoing, tried)),
+            () = tokio::time::sleep(REST) => Ok(self.look(outgoing, tried)),
         }
     }
 

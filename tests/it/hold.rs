@@ -227,3 +227,28 @@ async fn a_request_that_meets_the_end_of_the_last_terminating_pod_waits_for_anot
     slices.set([&new]);
     assert_eq!(client.response().await.pod(), "new");
 }
+
+#[tokio::test]
+async fn a_terminating_pod_that_closes_connections_is_let_be_until_it_has_ended() {
+    // As long as it ends it takes requests and answers none.
+    let mut last = Pod::scripted("last", |mut session: Session| async move {
+        session.request().await?;
+        Ok(())
+    })
+    .await;
+    let slices = Slices::of([Entry::terminating(&last)]);
+    let sidecar = Sidecar::watching(&slices).start().await;
+    let mut client = sidecar.client().await;
+    client.send(get("/")).await;
+    last.until("the first try", |record| !record.requests.is_empty())
+        .await;
+    let second = last.until("the second", |record| record.requests.len() == 2);
+    let hasty = tokio::time::timeout(AT_ONCE, second).await;
+    assert!(hasty.is_err(), "the second try was made at once");
+    last.kill().await;
+
+    sidecar.until_held(1).await;
+    let new = Pod::start("new").await;
+    slices.set([&new]);
+    assert_eq!(client.response().await.pod(), "new");
+}
