@@ -22,7 +22,7 @@ pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
 pub use outliers::Outliers;
 pub use overload::Overload;
 pub use policy::{HashKey, MOST_CHOICES, Policy};
-pub use retry::{RetryOn, RetrySettings};
+pub use retry::{RetryBackoff, RetryOn, RetrySettings};
 pub use slow_start::SlowStart;
 pub use span::Span;
 pub use statuses::{StatusRange, Statuses};

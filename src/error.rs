@@ -12,6 +12,7 @@ pub enum Kind {
     ConnectTimeout,
     TlsFailed,
     Reset,
+    TryTimeout,
     ResponseTimeout,
     RequestTimeout,
     BrokenProtocol,
@@ -88,12 +89,13 @@ pub enum Retry {
 }
 
 impl Kind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::TlsFailed,
         Self::Reset,
+        Self::TryTimeout,
         Self::ResponseTimeout,
         Self::RequestTimeout,
         Self::BrokenProtocol,
@@ -150,6 +152,14 @@ impl Kind {
                 S::BAD_GATEWAY,
                 Code::Unavailable,
                 Flag::Uc,
+                Retry::Idempotent,
+                true,
+            ),
+            Self::TryTimeout => (
+                "per-try timeout",
+                S::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
+                Flag::Ut,
                 Retry::Idempotent,
                 true,
             ),

@@ -18,6 +18,7 @@ mod forward;
 mod grpc;
 pub mod headers;
 mod outgoing;
+mod pause;
 mod record;
 mod replay;
 pub mod request;
@@ -377,6 +378,7 @@ impl Proxy {
         // A call's messages come when they come.
         let stall = (!is_call).then_some(self.settings.timeouts.client_stall);
         let expects_continue = head.headers.contains_key(header::EXPECT);
+        let deadline = timeout.map(|limit| (Instant::now() + limit, limit));
         let outgoing = Outgoing {
             method: head.method,
             uri: head.uri,
@@ -386,13 +388,13 @@ impl Proxy {
             may_return,
             is_call,
             stall,
+            deadline: deadline.map(|(deadline, _)| deadline),
             upgrade,
             key,
         };
-        let Some(limit) = timeout else {
+        let Some((deadline, limit)) = deadline else {
             return self.forward(outgoing, client, record).await;
         };
-        let deadline = Instant::now() + limit;
         // From the response's head on, the connection sees to it.
         if client.version() != Version::HTTP_2 {
             client.set_deadline(deadline);

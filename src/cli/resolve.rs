@@ -4,6 +4,7 @@ mod health_check;
 mod outliers;
 mod overload;
 mod policies;
+mod retries;
 mod slow_start;
 mod upstream_tls;
 
@@ -75,6 +76,9 @@ pub(super) fn config(
         kubernetes.pod_name.as_deref(),
         &origin,
     )?;
+    let timeouts = timeouts(&args.timeouts);
+    let retry = args.retries.settings();
+    retries::check(&retry, &timeouts, &origin)?;
     let targets = targets(
         args.endpoints,
         &args.listeners,
@@ -109,8 +113,8 @@ pub(super) fn config(
         outliers: outliers::resolve(&args.outliers, &origin)?,
         limits: limits(&args.limits),
         overload,
-        timeouts: timeouts(&args.timeouts),
-        retry: args.retries.settings(),
+        timeouts,
+        retry,
         upstream_protocol,
         upstream_tls,
         access_log: args.access_log.access_log.format(),

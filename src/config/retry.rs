@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+use super::Span;
 use super::grpc_codes::{GrpcCode, GrpcCodes};
 use super::statuses::{StatusRange, Statuses};
 
@@ -12,6 +14,10 @@ pub struct RetrySettings {
     pub retries: u32,
     /// After what.
     pub on: RetryOn,
+    /// How long one attempt may take until the response's head.
+    pub per_try: Option<Duration>,
+    /// The wait before a request goes out again that a pod may have seen; none without.
+    pub backoff: Option<RetryBackoff>,
     /// Retries as a share of requests over ten seconds.
     pub budget_ratio: f64,
     /// Retries a second that are allowed whatever the traffic.
@@ -29,11 +35,23 @@ pub struct RetryOn {
     pub codes: GrpcCodes,
 }
 
+/// `BASE[..MOST]`: up to the base before the first retry, each time up to twice as long, and never longer than the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBackoff {
+    pub base: Duration,
+    pub most: Duration,
+}
+
+/// How many times the base the most is, where it is not given; as Envoy has it.
+const USUAL_GROWTH: u32 = 10;
+
 impl Default for RetrySettings {
     fn default() -> Self {
         Self {
             retries: 2,
             on: RetryOn::default(),
+            per_try: None,
+            backoff: None,
             budget_ratio: 0.2,
             budget_floor: 3,
         }
@@ -117,6 +135,39 @@ impl fmt::Display for RetryOn {
     }
 }
 
+impl FromStr for RetryBackoff {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (base, most) = match text.split_once("..") {
+            Some((base, most)) => (base, Some(most)),
+            None => (text, None),
+        };
+        let Span(base) = base.parse()?;
+        let most = match most {
+            Some(most) => most.parse::<Span>()?.0,
+            None => base.saturating_mul(USUAL_GROWTH),
+        };
+        if base.is_zero() {
+            return Err("must be longer than 0; without it nothing is waited for".to_owned());
+        }
+        if most < base {
+            return Err(format!(
+                "{} is less than {}: give the shorter time first, such as 25ms..250ms",
+                Span(most),
+                Span(base)
+            ));
+        }
+        Ok(Self { base, most })
+    }
+}
+
+impl fmt::Display for RetryBackoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", Span(self.base), Span(self.most))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +193,35 @@ mod tests {
             ("700", "such as 503"),
         ] {
             let refused = text.parse::<RetryOn>().unwrap_err();
+            assert!(refused.contains(word), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_backoff_has_its_ends_in_order() {
+        let millis = Duration::from_millis;
+        for (text, base, most) in [
+            ("25ms", 25, 250),
+            ("25ms..1s", 25, 1000),
+            ("1s..1s", 1000, 1000),
+        ] {
+            let backoff: RetryBackoff = text.parse().unwrap();
+            assert_eq!(
+                (backoff.base, backoff.most),
+                (millis(base), millis(most)),
+                "{text}"
+            );
+            assert_eq!(backoff.to_string().parse(), Ok(backoff));
+        }
+        for (text, word) in [
+            ("0", "longer than 0"),
+            ("0..1s", "longer than 0"),
+            ("1s..25ms", "25ms is less than 1s"),
+            ("25", "a unit"),
+            ("25ms..", "a unit"),
+            ("..1s", "a unit"),
+        ] {
+            let refused = text.parse::<RetryBackoff>().unwrap_err();
             assert!(refused.contains(word), "{text}: {refused}");
         }
     }

@@ -1,12 +1,13 @@
 //! What a pod made of a request, until it is passed on to the client or discarded.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode, Version};
 
 use super::attempt::Attempt;
 use super::body::{ResponseBody, Upstreamed};
 use super::discard::discard;
+use super::pause::Pushback;
 use super::replay::AttemptBody;
 use super::tunnel::{Switched, switching};
 use super::upgrade::Protocols;
@@ -44,6 +45,16 @@ impl Answered {
         match self {
             Self::Response(response, _) => grpc::code(response.status(), response.headers()),
             Self::Switched(..) => None,
+        }
+    }
+
+    /// What the pod said about being asked again.
+    pub fn pushback(&self, is_call: bool) -> Pushback {
+        match self {
+            Self::Response(response, _) => {
+                Pushback::read(response.headers(), is_call, SystemTime::now())
+            }
+            Self::Switched(..) => Pushback::Nothing,
         }
     }
 

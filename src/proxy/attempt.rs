@@ -134,6 +134,10 @@ impl Attempt {
         &self.body
     }
 
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The request is being sent, perhaps again after a kept connection turned out to be closed.
     pub fn sending(&mut self) {
         if self.upstream.latency().is_some() {

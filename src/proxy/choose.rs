@@ -137,6 +137,22 @@ impl Proxy {
         }
     }
 
+    /// The wait before the next attempt, unless the client leaves.
+    pub(super) async fn pause(
+        &self,
+        wait: Duration,
+        client: &Client,
+        outgoing: &Outgoing,
+    ) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            () = has_left(client, outgoing) => {
+                Err(Failure::new(Kind::ClientGone, "the client left before the next attempt"))
+            }
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
     /// Whether there is a pod to ask at once, tried before or not.
     pub(super) fn has_pod(&self) -> bool {
         let view = self.view.borrow();

@@ -15,12 +15,33 @@ use super::setback::{Setback, label, setback, unreached, unsayable};
 use super::tunnel::Switched;
 use super::{Proxy, headers};
 use crate::error::Kind;
-use crate::pool::{Carrier, Incoming, SendError, Upstream};
+use crate::pool::{Carrier, ConnectError, Incoming, SendError, Upstream};
 
 /// Who let a request wait for longer than this.
 enum Late {
-    Pod(Duration),
+    Pod(Kind, Duration),
     Client(Duration),
+}
+
+impl Late {
+    fn setback(self, upstream: &Upstream<AttemptBody>) -> Setback {
+        let (kind, reason, blame) = match self {
+            Self::Pod(kind, timeout) => {
+                let pod = label(upstream);
+                let reason = format!("pod {pod} sent no response within {timeout:?}");
+                (kind, reason, Blame::Pod)
+            }
+            Self::Client(stall) => {
+                let reason = format!("no more of the request's body came within {stall:?}");
+                (Kind::BodyTimeout, reason, Blame::Nobody)
+            }
+        };
+        Setback {
+            failure: Failure::new(kind, reason),
+            unsent: false,
+            blame,
+        }
+    }
 }
 
 impl Proxy {
@@ -37,10 +58,8 @@ impl Proxy {
     ) -> Result<Answered, Setback> {
         let upstream = &attempt.upstream().clone();
         loop {
-            let mut carrier = upstream
-                .carrier(again || !outgoing.idempotent)
-                .await
-                .map_err(|error| unreached(&error, upstream))?;
+            let careful = again || !outgoing.idempotent;
+            let mut carrier = self.carrier(attempt, careful).await?;
             let version = carrier.version();
             // A pod may turn away a request without having looked at it, whatever was to be done there.
             let may_return = outgoing.may_return || carrier.may_turn_away();
@@ -56,7 +75,7 @@ impl Proxy {
                 .request(version, scheme, keep_copy)
                 .map_err(unsayable)?;
             attempt.sending();
-            let sent = self.send(&mut carrier, request, outgoing).await;
+            let sent = self.send(&mut carrier, request, outgoing, attempt).await;
             match sent {
                 Ok(Ok(response)) => return checked(response, carrier, outgoing, upstream),
                 Ok(Err(mut error)) => {
@@ -70,62 +89,64 @@ impl Proxy {
                     let unsent = never_sent || error.unprocessed;
                     return Err(setback(error.cause, unsent, outgoing, upstream));
                 }
-                Err(Late::Pod(timeout)) => {
-                    return Err(Setback {
-                        failure: Failure::new(
-                            Kind::ResponseTimeout,
-                            format!(
-                                "pod {} sent no response within {timeout:?}",
-                                label(upstream)
-                            ),
-                        ),
-                        unsent: false,
-                        blame: Blame::Pod,
-                    });
-                }
-                Err(Late::Client(stall)) => {
-                    return Err(Setback {
-                        failure: Failure::new(
-                            Kind::BodyTimeout,
-                            format!("no more of the request's body came within {stall:?}"),
-                        ),
-                        unsent: false,
-                        blame: Blame::Nobody,
-                    });
-                }
+                Err(late) => return Err(late.setback(upstream)),
             }
         }
     }
 
-    /// Sends and waits for the response's head. The response timeout runs while it is the pod's turn: how long a
-    /// client takes to send its body is not the pod's matter, but has a limit of its own.
+    /// What is to carry the request, within the time of one attempt.
+    async fn carrier(
+        &self,
+        attempt: &Attempt,
+        careful: bool,
+    ) -> Result<Carrier<AttemptBody>, Setback> {
+        let upstream = attempt.upstream();
+        let carrier = upstream.carrier(careful);
+        let carrier = match self.settings.retry.per_try {
+            None => carrier.await,
+            Some(limit) => tokio::time::timeout_at((attempt.started() + limit).into(), carrier)
+                .await
+                .unwrap_or(Err(ConnectError::Timeout(limit))),
+        };
+        carrier.map_err(|error| unreached(&error, upstream))
+    }
+
+    /// Sends and waits for the response's head. The pod's timeouts run while it is its turn: how long a client takes to
+    /// send its body is not the pod's matter, but has a limit of its own.
     async fn send(
         &self,
         carrier: &mut Carrier<AttemptBody>,
         request: Request<AttemptBody>,
         outgoing: &Outgoing,
+        attempt: &Attempt,
     ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Late> {
         let body = &outgoing.body;
         let timeout = self.settings.timeouts.response;
+        let per_try = self.settings.retry.per_try;
         let stall = outgoing.stall.filter(|_| body.is_unread());
-        if timeout.is_none() && stall.is_none() {
+        if timeout.is_none() && per_try.is_none() && stall.is_none() {
             return Ok(carrier.send(request).await);
         }
         let started = Instant::now();
         let mut now = started;
         let mut response = pin!(carrier.send(request));
         loop {
-            // Of the two at most one is running; the other is looked at again when it could end at the earliest.
-            let pods = timeout.map(|timeout| {
-                let since = body.pods_turn(started).unwrap_or(now);
-                (since + timeout, Late::Pod(timeout))
-            });
+            // Either the pod's run or the client's; the others are looked at again when they could end at the earliest.
+            let pods = |limit: Option<Duration>, kind, from| {
+                limit.map(|limit| {
+                    let since = body.pods_turn(from).unwrap_or(now);
+                    (since + limit, Late::Pod(kind, limit))
+                })
+            };
+            let whole = pods(timeout, Kind::ResponseTimeout, started);
+            let one = pods(per_try, Kind::TryTimeout, attempt.started());
             let clients = stall.map(|stall| {
                 let since = body.clients_turn().unwrap_or(now);
                 (since + stall, Late::Client(stall))
             });
-            let Some((deadline, late)) = pods
+            let Some((deadline, late)) = whole
                 .into_iter()
+                .chain(one)
                 .chain(clients)
                 .min_by_key(|(deadline, _)| *deadline)
             else {

@@ -1,7 +1,7 @@
 //! One request's way to a pod: attempts until one brings a response, or none can.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Response;
 
@@ -12,6 +12,7 @@ use super::body::ResponseBody;
 use super::choose::Chosen;
 use super::client::Client;
 use super::outgoing::Outgoing;
+use super::pause::{Pushback, pause};
 use super::record::Record;
 use super::replay::AttemptBody;
 use super::retry::{Failed, Told, may_retry, may_retry_answered};
@@ -54,19 +55,23 @@ impl Proxy {
             let setback = match delivered.await {
                 Ok(answered) => {
                     attempt.answered(answered.is_failure());
-                    if last
-                        || !self.wants_another(&answered, &outgoing)
-                        || !self.afford_retry(false)
-                    {
+                    let wait = match last {
+                        true => None,
+                        false => self.wants_another(&answered, &outgoing, retries),
+                    };
+                    let Some(wait) = wait.filter(|_| self.afford_retry(false)) else {
                         record.answered(answered.status());
                         return Ok(answered.pass_on(attempt, client.version()));
-                    }
+                    };
                     answered.discard(attempt);
                     if outgoing.is_call {
                         grpc::count_attempt(&mut outgoing.headers);
                     }
                     retries += 1;
                     tried.push(upstream);
+                    if !wait.is_zero() {
+                        self.pause(wait, client, &outgoing).await?;
+                    }
                     continue;
                 }
                 Err(setback) => setback,
@@ -83,9 +88,15 @@ impl Proxy {
                 unsent: setback.unsent,
                 replayable: outgoing.body.is_replayable(),
             };
+            // What no pod has seen has no reason to wait.
+            let wait = match setback.unsent {
+                true => Duration::ZERO,
+                false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
+            };
             // One that has ended is not asked again: others answer, or the request waits for one.
             if (last && !ended)
                 || !may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
+                || !outgoing.outlasts(wait)
                 || !self.afford_retry(setback.unsent)
             {
                 record.received(outgoing.body.received());
@@ -96,19 +107,39 @@ impl Proxy {
                 retries += 1;
             }
             tried.push(upstream);
+            if !wait.is_zero() {
+                self.pause(wait, client, &outgoing).await?;
+            }
         }
     }
 
-    /// Whether a response is not worth passing on while another pod may have a better one.
-    fn wants_another(&self, answered: &Answered, outgoing: &Outgoing) -> bool {
+    /// The wait before another pod is asked for a better response; `None` where this one is to be passed on.
+    fn wants_another(
+        &self,
+        answered: &Answered,
+        outgoing: &Outgoing,
+        retries: u32,
+    ) -> Option<Duration> {
         let told = Told {
             status: answered.status(),
             code: outgoing.is_call.then(|| answered.code()).flatten(),
         };
-        may_retry_answered(&self.settings.retry.on, told, outgoing.idempotent)
+        let may = may_retry_answered(&self.settings.retry.on, told, outgoing.idempotent)
             && outgoing.body.is_replayable()
             // A response in the hand is better than a wait for a pod that may never come.
-            && self.has_pod()
+            && self.has_pod();
+        may.then(|| self.backoff(retries, answered.pushback(outgoing.is_call)))
+            .flatten()
+            .filter(|wait| outgoing.outlasts(*wait))
+    }
+
+    fn backoff(&self, retries: u32, pushback: Pushback) -> Option<Duration> {
+        pause(
+            self.settings.retry.backoff,
+            retries,
+            pushback,
+            fastrand::f64(),
+        )
     }
 
     /// Counts a retry, or that the budget has none left. What was never sent costs no budget: it put no load on any

@@ -1,6 +1,6 @@
 //! A request ready for any pod, in the form of whichever protocol carries it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -25,6 +25,8 @@ pub struct Outgoing {
     pub is_call: bool,
     /// How long a pod that has not answered may wait for more of the body; `None` for ever.
     pub stall: Option<Duration>,
+    /// When it must be answered.
+    pub deadline: Option<Instant>,
     /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
     pub upgrade: Option<Upgrade>,
     /// What decides on its pod, where the policy goes by the request.
@@ -72,6 +74,12 @@ impl Outgoing {
         }
         *request.version_mut() = version;
         Ok(request)
+    }
+
+    /// Whether there is anything left of its time after such a wait.
+    pub fn outlasts(&self, wait: Duration) -> bool {
+        let ends_first = |deadline| deadline <= Instant::now() + wait;
+        wait.is_zero() || !self.deadline.is_some_and(ends_first)
     }
 
     /// Takes back the head of a request that was not sent, as [`request`](Self::request) gave it away.

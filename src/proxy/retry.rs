@@ -34,9 +34,14 @@ pub struct Told {
 /// Whether a request that brought no response may be sent to another pod, where that is wanted: always if it was never
 /// sent, else only if its method is idempotent (RFC 9110 section 9.2.2), and never without its whole body.
 pub fn may_retry(on: &RetryOn, failed: Failed, idempotent: bool) -> bool {
-    let wanted = match failed.unsent {
-        true => on.connect_failure,
-        false => on.reset,
+    let wanted = match failed {
+        // Whoever sets it wants it.
+        Failed {
+            kind: Kind::TryTimeout,
+            ..
+        } => true,
+        Failed { unsent: true, .. } => on.connect_failure,
+        Failed { unsent: false, .. } => on.reset,
     };
     wanted
         && failed.replayable
@@ -74,6 +79,9 @@ mod tests {
             (Kind::Reset, false, true, false, false),
             (Kind::Reset, false, true, true, true),
             (Kind::Reset, false, false, true, false),
+            (Kind::TryTimeout, false, true, false, false),
+            (Kind::TryTimeout, false, true, true, true),
+            (Kind::TryTimeout, false, false, true, false),
             (Kind::ResponseTimeout, false, true, true, false),
             (Kind::BrokenProtocol, false, true, true, false),
             (Kind::ClientGone, false, true, true, false),

@@ -1,6 +1,7 @@
 //! What is sent again, and what must not be.
 
 mod answered;
+mod waits;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::config::{RetryOn, RetrySettings};
-use crate::value;
+use crate::config::{RetryBackoff, RetryOn, RetrySettings};
+use crate::value::{self, Span};
 
 #[derive(Args, Clone, Debug)]
 pub struct RetryArgs {
@@ -27,6 +27,23 @@ pub struct RetryArgs {
         default_value_t = RetryOn::default()
     )]
     pub retry_on: RetryOn,
+
+    /// Giving up an attempt whose response has not begun: the next pod gets the request if it may be repeated, else it is
+    /// answered 504. Connecting is part of it, a body that its client still sends is not. Without it --response-timeout
+    /// alone holds, after which nothing is sent again
+    #[arg(
+        long,
+        env = "PODROBIN_PER_TRY_TIMEOUT",
+        value_name = "TIME",
+        value_parser = value::positive
+    )]
+    pub per_try_timeout: Option<Span>,
+
+    /// The wait before a request goes out again that a pod may have seen: at random up to BASE, each time up to twice as
+    /// long, at most MOST (ten times BASE where it is left out). By default there is none before another pod is asked,
+    /// but what the pod itself asks for: Retry-After and grpc-retry-pushback-ms, up to 5 s
+    #[arg(long, env = "PODROBIN_RETRY_BACKOFF", value_name = "BASE[..MOST]")]
+    pub retry_backoff: Option<RetryBackoff>,
 
     /// Retries of requests that a pod may have seen, as a share of all requests over ten seconds
     #[arg(
@@ -54,6 +71,8 @@ impl RetryArgs {
         RetrySettings {
             retries: self.retries,
             on: self.retry_on,
+            per_try: self.per_try_timeout.map(|span| span.0),
+            backoff: self.retry_backoff,
             budget_ratio: self.retry_budget_ratio,
             budget_floor: self.retry_budget_floor,
         }

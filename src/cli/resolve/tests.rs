@@ -2,10 +2,10 @@ use clap::FromArgMatches;
 use rustls::pki_types::ServerName;
 
 use super::*;
-use crate::config::RetrySettings;
 use crate::config::{
     ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Outliers, Overload,
-    Policy, PortRef, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
+    Policy, PortRef, RetrySettings, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen,
+    UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -63,7 +63,7 @@ fn every_flag_reaches_its_setting() {
         --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
         --max-pod-requests 23 --pending 24 --pending-timeout 25ms --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
-        --retries 4 --retry-on 5xx,unavailable --retry-budget-ratio 0.5 --retry-budget-floor 18 \
+        --retries 4 --retry-on 5xx,unavailable --per-try-timeout 4ms --retry-backoff 1ms..23ms --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
         --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21 --upstream-tls on \
@@ -170,6 +170,8 @@ fn every_flag_reaches_its_setting() {
         RetrySettings {
             retries: 4,
             on: "5xx,unavailable".parse().unwrap(),
+            per_try: Some(ms(4)),
+            backoff: Some("1ms..23ms".parse().unwrap()),
             budget_ratio: 0.5,
             budget_floor: 18,
         }
