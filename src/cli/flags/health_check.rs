@@ -12,7 +12,7 @@ use crate::value::{self, Span};
 #[derive(Args, Clone, Debug)]
 pub struct HealthCheckArgs {
     /// Check each pod at intervals, once for the whole sidecar: http:/PATH (GET, and look at the status), tcp (connect),
-    /// or grpc[:SERVICE] (grpc.health.v1.Health). One that fails gets no requests, unless all do. By default pods are
+    /// grpc or grpc:SERVICE (grpc.health.v1.Health). One that fails gets no requests, unless all do. By default pods are
     /// not checked; docs/health.md
     #[arg(long, env = "PODROBIN_HEALTH_CHECK", value_name = "CHECK")]
     pub health_check: Option<Probe>,
