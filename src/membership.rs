@@ -28,7 +28,7 @@ use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::health_check::{self, Report};
 use crate::metrics::TargetMetrics;
-use crate::outlier::{Detector, Fact, Peers, Verdict};
+use crate::outlier::{Detector, Fact, Outcome, Peers, Verdict};
 use crate::snapshot::{Health, Member, Snapshot};
 use crate::stats::{Count, EndpointStats, TargetStats};
 
@@ -294,11 +294,11 @@ impl Membership {
         if !changed {
             return false;
         }
-        self.log_verdict(&fact.endpoint, now);
+        self.log_verdict(&fact.endpoint, fact.outcome == Outcome::Answered, now);
         true
     }
 
-    fn log_verdict(&self, endpoint: &Endpoint, now: Instant) {
+    fn log_verdict(&self, endpoint: &Endpoint, answered: bool, now: Instant) {
         let pod = endpoint.name();
         match self.detector.verdict(&endpoint.identity) {
             Verdict::Ejected { until, cause } => {
@@ -306,7 +306,11 @@ impl Membership {
                 let seconds = until.duration_since(now).as_secs();
                 warn!(target = self.target, pod, seconds, "ejected: {cause}");
             }
-            _ => info!(target = self.target, pod, "back from ejection: it answered"),
+            _ if answered => info!(target = self.target, pod, "back from ejection: it answered"),
+            _ => warn!(
+                target = self.target,
+                pod, "ejections beyond half of the pods are lifted: this one fails as well"
+            ),
         }
     }
 
@@ -342,7 +346,7 @@ impl Membership {
             if let Some(stats) = self.stats.get(identity) {
                 stats.set_suspect(true);
             }
-            self.log_verdict(&endpoint, now);
+            self.log_verdict(&endpoint, false, now);
         }
         changed
     }
@@ -435,7 +439,7 @@ impl Membership {
         let mut members: Vec<Member> = self
             .endpoints
             .iter()
-            .map(|endpoint| self.member(endpoint))
+            .map(|endpoint| self.member(endpoint, now))
             .collect();
         self.ramp(&mut members, now);
         let candidates: Vec<Candidate> = members
@@ -475,7 +479,7 @@ impl Membership {
         }
     }
 
-    fn member(&self, endpoint: &Arc<Endpoint>) -> Member {
+    fn member(&self, endpoint: &Arc<Endpoint>, now: Instant) -> Member {
         let identity = &endpoint.identity;
         let health = match (self.detector.verdict(identity), self.by_check(endpoint)) {
             (_, Some(health @ (Health::Unchecked | Health::Unhealthy { .. }))) => health,
@@ -484,7 +488,7 @@ impl Membership {
                 reason: cause.to_string(),
             },
             (Verdict::Ejected { until, cause }, _) => Health::Ejected {
-                until: SystemTime::now() + until.saturating_duration_since(Instant::now()),
+                until: SystemTime::now() + until.saturating_duration_since(now),
                 reason: cause.to_string(),
             },
         };
@@ -493,7 +497,7 @@ impl Membership {
             endpoint: endpoint.clone(),
             health,
             ramp: None,
-            stats: stats.unwrap_or_else(|| self.new_stats(Instant::now())),
+            stats: stats.unwrap_or_else(|| self.new_stats(now)),
         }
     }
 

@@ -229,6 +229,34 @@ async fn two_of_three_pods_whose_addresses_are_dead_are_both_left_out() {
 }
 
 #[tokio::test]
+async fn when_the_last_one_fails_too_the_log_says_that_ejections_are_lifted() {
+    let mut good = Pod::start("good").await;
+    let dead = [Pod::refusing("a"), Pod::refusing("b")];
+    let sidecar = over([&good, &dead[0], &dead[1]]).start().await;
+    let mut client = sidecar.client().await;
+    eventually("both left out at once", async || {
+        client.get("/").await;
+        let left_out = sidecar
+            .metric("podrobin_endpoints", &["state=\"ejected\""])
+            .await;
+        (left_out == 2.0).then_some(())
+    })
+    .await;
+    good.kill().await;
+    let address = good.address.to_string();
+    let about_it = |line: &Value| {
+        line.to_string().contains(&address) && !field(line, "message").contains("endpoints changed")
+    };
+    eventually("the good one to have failed often enough", async || {
+        client.get("/").await;
+        (!sidecar.log.matching(about_it).is_empty()).then_some(())
+    })
+    .await;
+    let said = sidecar.log.matching(about_it);
+    assert!(field(&said[0], "message").contains("lifted"), "{said:?}");
+}
+
+#[tokio::test]
 async fn never_more_than_half_of_those_that_take_requests_are_left_out() {
     let mut pods = vec![Pod::start("good").await];
     for name in ["a", "b", "c"] {
