@@ -151,8 +151,6 @@ impl Detector {
         peers: Peers,
         now: Instant,
     ) -> bool {
-        let ejected = self.ejected();
-        let well = self.well_others(identity, peers.used);
         let Some(track) = self.track(identity, outcome) else {
             return false;
         };
@@ -185,18 +183,33 @@ impl Detector {
                 if !track.is_over(peers) {
                     return false;
                 }
-                let within_half = (ejected + 1) * 2 <= peers.used;
-                if within_half || (well > 0 && track.is_out_of_reach(peers)) {
-                    track.eject(Cause::of(outcome), now);
-                    return true;
-                }
-                // Nobody is known to be well: those beyond the half may be no worse.
-                well == 0 && self.release(ejected.saturating_sub(peers.used / 2), now)
+                let out_of_reach = track.is_out_of_reach(peers);
+                self.condemn(identity, Cause::of(outcome), out_of_reach, peers.used, now)
             }
         }
     }
 
-    /// Ejects a pod that stands out from the others, within the half: for `first`, or longer if it was ejected before. True if it did.
+    /// Ejects a pod that has failed often enough, if that may be; or lets those in again that were left out for its sake. True
+    /// if a verdict changed.
+    fn condemn(
+        &mut self,
+        identity: &Identity,
+        cause: Cause,
+        out_of_reach: bool,
+        used: usize,
+        now: Instant,
+    ) -> bool {
+        let well = self.well_others(identity, used);
+        if self.has_room(used) || (well > 0 && out_of_reach) {
+            self.track_of(identity).eject(cause, now);
+            return true;
+        }
+        // Nobody is known to be well: those beyond the half may be no worse.
+        well == 0 && self.release(self.ejected().saturating_sub(used / 2), now)
+    }
+
+    /// Ejects a pod that stands out from the others, within the half: for `first`, or longer if it was ejected before.
+    /// True if it did.
     pub fn eject_outlier(
         &mut self,
         identity: &Identity,
@@ -205,11 +218,10 @@ impl Detector {
         first: Duration,
         now: Instant,
     ) -> bool {
-        if (self.ejected() + 1) * 2 > used || self.verdict(identity) != Verdict::Healthy {
+        if !self.has_room(used) || self.verdict(identity) != Verdict::Healthy {
             return false;
         }
-        let track = self.tracks.entry(identity.clone()).or_default();
-        track.eject_for(cause, first, now);
+        self.track_of(identity).eject_for(cause, first, now);
         true
     }
 
@@ -290,6 +302,11 @@ impl Detector {
         used.saturating_sub(1).saturating_sub(unwell.count())
     }
 
+    /// Whether one more may be left out within the half.
+    fn has_room(&self, used: usize) -> bool {
+        (self.ejected() + 1) * 2 <= used
+    }
+
     /// Endpoints without their full traffic: ejected or on trial.
     fn ejected(&self) -> usize {
         self.tracks
@@ -303,8 +320,12 @@ impl Detector {
         if outcome == Outcome::Answered {
             self.tracks.get_mut(identity)
         } else {
-            Some(self.tracks.entry(identity.clone()).or_default())
+            Some(self.track_of(identity))
         }
+    }
+
+    fn track_of(&mut self, identity: &Identity) -> &mut Track {
+        self.tracks.entry(identity.clone()).or_default()
     }
 }
 

@@ -2,18 +2,22 @@
 //!
 //! Every error is the rest of a sentence that begins with clap's "invalid value '...' for '--flag': ".
 
+mod policy;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use crate::config::{FileSelector, FixedPod, Policy, PortRef, ServiceRef};
+use crate::config::{FileSelector, FixedPod, PortRef, ServiceRef};
 use crate::endpoint::{MOST_WEIGHT, USUAL_WEIGHT, weight};
 
 pub use crate::config::Span;
+pub use policy::{PolicyArg, Stray};
 
 /// A length of time, or `off` for as long as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +34,6 @@ pub struct ServiceArg {
     pub namespace: Option<String>,
     pub name: String,
     pub port: PortRef,
-}
-
-/// `[SERVICE=]POLICY`, SERVICE being `[NAMESPACE/]NAME[:PORT]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyArg {
-    /// Without one it is for all that have none of their own.
-    pub service: Option<ServiceArg>,
-    pub policy: Policy,
 }
 
 /// `FILE[#[NAMESPACE/]NAME[:PORT]]`
@@ -138,18 +134,13 @@ pub fn count<const MIN: usize, const MAX: usize>(text: &str) -> Result<usize, St
 
 /// A share between nothing (0) and all (1).
 pub fn share(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "must be between 0 and 1, such as 0.2".to_owned())
+    real(text, 0.0..=1.0, "must be between 0 and 1, such as 0.2")
 }
 
 /// A part of a whole in percent, 0 to 100.
 pub fn percent(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|percent| (0.0..=100.0).contains(percent))
-        .ok_or_else(|| "must be a percentage between 0 and 100, such as 10".to_owned())
+    let expected = "must be a percentage between 0 and 100, such as 10";
+    real(text, 0.0..=100.0, expected)
 }
 
 /// A threshold, which 0 would make of everything.
@@ -162,18 +153,24 @@ pub fn positive_percent(text: &str) -> Result<f64, String> {
 
 /// How many times as much.
 pub fn factor(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|factor| (1.1..=1000.0).contains(factor))
-        .ok_or_else(|| "must be between 1.1 and 1000, such as 3".to_owned())
+    real(
+        text,
+        1.1..=1000.0,
+        "must be between 1.1 and 1000, such as 3",
+    )
 }
 
-/// How a curve bends.
+/// How a curve bends, or how many standard deviations make an outlier.
 pub fn exponent(text: &str) -> Result<f64, String> {
+    let expected = "must be between 0.1 and 10, such as 1 or 2";
+    real(text, 0.1..=10.0, expected)
+}
+
+fn real(text: &str, range: RangeInclusive<f64>, expected: &str) -> Result<f64, String> {
     text.parse()
         .ok()
-        .filter(|exponent| (0.1..=10.0).contains(exponent))
-        .ok_or_else(|| "must be between 0.1 and 10, such as 1 or 2".to_owned())
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| expected.to_owned())
 }
 
 /// Where to listen: `ADDRESS:PORT`, or a bare port on this pod's loopback.
@@ -264,50 +261,6 @@ impl fmt::Display for ServiceArg {
             write!(f, "{namespace}/")?;
         }
         write!(f, "{}{}", self.name, self.port)
-    }
-}
-
-impl FromStr for PolicyArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // Options of a policy have an equals sign too.
-        let whole = match text.parse() {
-            Ok(policy) => {
-                return Ok(Self {
-                    service: None,
-                    policy,
-                });
-            }
-            Err(reason) => reason,
-        };
-        let Some((service, policy)) = text.split_once('=') else {
-            return Err(whole);
-        };
-        let (namespace, name, port) = service_name(service)?;
-        let service = ServiceArg {
-            listen: None,
-            namespace,
-            name,
-            port,
-        };
-        match policy.parse() {
-            Ok(policy) => Ok(Self {
-                service: Some(service),
-                policy,
-            }),
-            Err(_) if Policy::is_named_by(text) => Err(whole),
-            Err(reason) => Err(reason),
-        }
-    }
-}
-
-impl fmt::Display for PolicyArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(service) = &self.service {
-            write!(f, "{service}=")?;
-        }
-        self.policy.fmt(f)
     }
 }
 

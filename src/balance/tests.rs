@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn candidate(member: usize, trial: bool) -> Candidate {
+pub(super) fn candidate(member: usize, trial: bool) -> Candidate {
     let port = u16::try_from(member).unwrap();
     Candidate {
         member,
@@ -20,7 +20,7 @@ fn candidate(member: usize, trial: bool) -> Candidate {
 }
 
 /// Every policy, with the counts of its target.
-const POLICIES: [&str; 7] = [
+pub(super) const POLICIES: [&str; 7] = [
     "round-robin",
     "random",
     "least-request",
@@ -30,7 +30,7 @@ const POLICIES: [&str; 7] = [
     "hash:path",
 ];
 
-fn balancer(policy: &str) -> Balancer {
+pub(super) fn balancer(policy: &str) -> Balancer {
     Balancer::new(&policy.parse().unwrap(), &Arc::new(TargetStats::new(1)))
 }
 

@@ -333,6 +333,12 @@ impl<'a> Origin<'a> {
         )
     }
 
+    /// The first of these flags that was.
+    pub(super) fn first_given(&self, ids: &[&str]) -> Option<FlagName> {
+        let given = ids.iter().find(|id| self.is_given(id));
+        given.map(|id| self.flag(id))
+    }
+
     /// `--listen`, or `--listen (PODROBIN_LISTEN)` where the environment set it.
     pub(super) fn flag(&self, id: &str) -> FlagName {
         let from_environment = self

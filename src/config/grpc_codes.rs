@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use http::HeaderName;
+
 /// One of gRPC's codes, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrpcCode(u8);
@@ -33,6 +35,9 @@ const NAMES: [&str; 17] = [
 ];
 
 impl GrpcCode {
+    /// The field that has a call's code, of a head or of trailers.
+    pub const FIELD: HeaderName = HeaderName::from_static("grpc-status");
+
     pub const UNKNOWN: Self = Self(2);
     pub const NOT_FOUND: Self = Self(5);
     pub const PERMISSION_DENIED: Self = Self(7);

@@ -34,7 +34,6 @@ const MOST_BODY: usize = 16 * 1024;
 /// How long that may take. The head has decided.
 const BODY_TIME: Duration = Duration::from_millis(100);
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 pub(super) async fn get_http1(
@@ -113,7 +112,7 @@ async fn serving(response: http::Response<Incoming>) -> Result<(), Failure> {
         return Err(failure);
     }
     let (message, trailers) = read(response.into_body(), grpc::MOST_ANSWER).await?;
-    match trailers.get(GRPC_STATUS) {
+    match trailers.get(GrpcCode::FIELD) {
         None => Err(Failure::Broken),
         Some(_) => failure(&trailers).map_or_else(|| grpc::read_response(&message), Err),
     }
@@ -121,7 +120,7 @@ async fn serving(response: http::Response<Incoming>) -> Result<(), Failure> {
 
 /// What the code of a call that has one says, if it is not OK.
 fn failure(headers: &HeaderMap) -> Option<Failure> {
-    match GrpcCode::from_header(headers.get(GRPC_STATUS)?.as_bytes()) {
+    match GrpcCode::from_header(headers.get(GrpcCode::FIELD)?.as_bytes()) {
         code if code.is_ok() => None,
         GrpcCode::UNIMPLEMENTED => Some(Failure::Unimplemented),
         GrpcCode::NOT_FOUND => Some(Failure::UnknownService),

@@ -7,7 +7,7 @@ use super::annotations::{ADMIN_PORT, CAPTURE, LISTEN, POLICY, SERVICE};
 use super::request::Request;
 use crate::config::PortRef;
 use crate::net::{overlap, reachable};
-use crate::value::{self, PolicyArg, ServiceArg};
+use crate::value::{self, PolicyArg, ServiceArg, Stray};
 
 /// One Service's listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,30 +105,25 @@ impl Listeners {
 
     /// Policies that nobody has, or one has twice: `podrobin run` refuses them too.
     fn stray_policies(&self, policies: &[PolicyArg], namespace: Option<&str>) -> Vec<String> {
-        let mut problems = Vec::new();
-        for (index, policy) in policies.iter().enumerate() {
-            let before = &policies[..index];
-            if before.iter().any(|other| other.service == policy.service) {
-                let whose = match &policy.service {
-                    Some(service) => service.to_string(),
-                    None => "all".to_owned(),
-                };
-                problems.push(format!(
-                    "annotation {POLICY} has two policies for {whose}: one is enough"
-                ));
-            } else if let Some(service) = &policy.service
-                && !self
-                    .each
-                    .iter()
-                    .any(|listener| service.names(&listener.service, namespace))
-            {
-                problems.push(format!(
+        let is_served = |name: &ServiceArg| {
+            let mut served = self.each.iter();
+            served.any(|listener| name.names(&listener.service, namespace))
+        };
+        PolicyArg::strays(policies, is_served)
+            .map(|stray| match stray {
+                Stray::Second(_, policy) => {
+                    let whose = match &policy.service {
+                        Some(service) => service.to_string(),
+                        None => "all".to_owned(),
+                    };
+                    format!("annotation {POLICY} has two policies for {whose}: one is enough")
+                }
+                Stray::Nobodys(_, service) => format!(
                     "annotation {POLICY} has a policy for {service}, which annotation {SERVICE} does not name: write \
                      it as there"
-                ));
-            }
-        }
-        problems
+                ),
+            })
+            .collect()
     }
 
     /// What `podrobin run` would refuse to start with.

@@ -70,7 +70,12 @@ impl Proxy {
                 Found::Pod(chosen) if chosen.is_about_to_end() && !rested => {
                     rested = true;
                     drop(chosen);
-                    self.rest(tried, client, outgoing).await?
+                    let changed = self.view_changed.notified();
+                    tokio::select! {
+                        paused = self.pause(REST, client, outgoing) => paused?,
+                        () = changed => {}
+                    }
+                    self.look(outgoing, tried)
                 }
                 Found::Pod(chosen) => return Ok(chosen),
                 Found::Nobody => {
@@ -84,24 +89,6 @@ impl Proxy {
                     self.queue(queue, *until, tried, client, outgoing).await?
                 }
             };
-        }
-    }
-
-    /// Waits for a while, or until something changes.
-    async fn rest(
-        &self,
-        tried: &[Rc<Upstream<AttemptBody>>],
-        client: &Client,
-        outgoing: &Outgoing,
-    ) -> Result<Found<'_>, Failure> {
-        let changed = self.view_changed.notified();
-        tokio::select! {
-            biased;
-            () = has_left(client, outgoing) => {
-                Err(Failure::new(Kind::ClientGone, "the client left while the last pod was about to end"))
-            }
-            () = changed => Ok(self.look(outgoing, tried)),
-            () = tokio::time::sleep(REST) => Ok(self.look(outgoing, tried)),
         }
     }
 

@@ -52,7 +52,7 @@ impl Proxy {
             );
             let last = retries >= self.settings.retry.retries;
             let delivered = self.deliver(&mut attempt, &mut outgoing, last, again);
-            let setback = match delivered.await {
+            let (wait, counts) = match delivered.await {
                 Ok(answered) => {
                     attempt.answered(answered.is_failure());
                     let wait = match last {
@@ -67,45 +67,41 @@ impl Proxy {
                     if outgoing.is_call {
                         grpc::count_attempt(&mut outgoing.headers);
                     }
-                    retries += 1;
-                    tried.push(upstream);
-                    if !wait.is_zero() {
-                        self.pause(wait, client, &outgoing).await?;
-                    }
-                    continue;
+                    (wait, true)
                 }
-                Err(setback) => setback,
+                Err(setback) => {
+                    let kind = setback.failure.kind;
+                    let refused = setback.blame == Blame::Refused;
+                    let heard = attempt.failed(kind, setback.blame);
+                    let ended = refused && upstream.is_last_resort() && heard;
+                    if ended {
+                        upstream.set_ended();
+                    }
+                    let failed = Failed {
+                        kind,
+                        unsent: setback.unsent,
+                        replayable: outgoing.body.is_replayable(),
+                    };
+                    // What no pod has seen has no reason to wait.
+                    let wait = match setback.unsent {
+                        true => Duration::ZERO,
+                        false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
+                    };
+                    // One that has ended is not asked again: others answer, or the request waits for one.
+                    if (last && !ended)
+                        || !may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
+                        || !outgoing.outlasts(wait)
+                        || !self.afford_retry(setback.unsent)
+                    {
+                        record.received(outgoing.body.received());
+                        return Err(setback.failure);
+                    }
+                    // A refusal takes no time and asks nothing of anybody: it is no reason to stop while others may
+                    // answer.
+                    (wait, !refused)
+                }
             };
-            let kind = setback.failure.kind;
-            let refused = setback.blame == Blame::Refused;
-            let heard = attempt.failed(kind, setback.blame);
-            let ended = refused && upstream.is_last_resort() && heard;
-            if ended {
-                upstream.set_ended();
-            }
-            let failed = Failed {
-                kind,
-                unsent: setback.unsent,
-                replayable: outgoing.body.is_replayable(),
-            };
-            // What no pod has seen has no reason to wait.
-            let wait = match setback.unsent {
-                true => Duration::ZERO,
-                false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
-            };
-            // One that has ended is not asked again: others answer, or the request waits for one.
-            if (last && !ended)
-                || !may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
-                || !outgoing.outlasts(wait)
-                || !self.afford_retry(setback.unsent)
-            {
-                record.received(outgoing.body.received());
-                return Err(setback.failure);
-            }
-            // A refusal takes no time and asks nothing of anybody: it is no reason to stop while others may answer.
-            if !refused {
-                retries += 1;
-            }
+            retries += u32::from(counts);
             tried.push(upstream);
             if !wait.is_zero() {
                 self.pause(wait, client, &outgoing).await?;

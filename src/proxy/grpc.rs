@@ -10,7 +10,7 @@ use http::{StatusCode, Version};
 
 use crate::config::GrpcCode;
 
-pub const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub const STATUS: HeaderName = GrpcCode::FIELD;
 pub const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");

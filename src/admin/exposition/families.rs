@@ -326,27 +326,26 @@ fn by_class_and_flag(count: impl Fn(usize, Flag) -> u64) -> Series {
 }
 
 fn overflows(target: &Target) -> Series {
-    let causes = [
-        ("queue", Count::PendingRefused),
-        ("timeout", Count::PendingTimedOut),
-    ];
-    causes
-        .into_iter()
-        .map(|(cause, count)| {
-            let number = Number::Whole(target.stats.count(count));
-            (vec![cause.to_owned()], number)
-        })
+    let count = |count| target.stats.count(count);
+    labelled([
+        ("queue", count(Count::PendingRefused)),
+        ("timeout", count(Count::PendingTimedOut)),
+    ])
+}
+
+/// A count for each value of the one label beside the target.
+fn labelled<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Series {
+    let counts = counts.into_iter();
+    counts
+        .map(|(label, count)| (vec![label.to_owned()], Number::Whole(count)))
         .collect()
 }
 
 fn limits(target: &Target) -> Series {
-    let members = target.snapshot.members.iter();
-    members
-        .filter_map(|member| {
-            let most = member.stats.limit()?.most();
-            Some((pod_labels(member), Number::Whole(most as u64)))
-        })
-        .collect()
+    pods_with(target, |member| {
+        let most = member.stats.limit()?.most();
+        Some(Number::Whole(most as u64))
+    })
 }
 
 fn pod_requests(target: &Target) -> Series {
@@ -363,32 +362,27 @@ fn pod_requests(target: &Target) -> Series {
 }
 
 fn each_pod(target: &Target, read: fn(&Member) -> u64) -> Series {
+    pods_with(target, |member| Some(Number::Whole(read(member))))
+}
+
+/// Those pods of which there is such a number.
+fn pods_with(target: &Target, read: impl Fn(&Member) -> Option<Number>) -> Series {
     let members = target.snapshot.members.iter();
     members
-        .map(|member| (pod_labels(member), Number::Whole(read(member))))
+        .filter_map(|member| Some((pod_labels(member), read(member)?)))
         .collect()
 }
 
 fn costs(target: &Target) -> Series {
     let now = Instant::now();
-    let members = target.snapshot.members.iter();
-    members
-        .filter_map(|member| {
-            let cost = member.stats.latency()?.cost(now)?;
-            Some((pod_labels(member), Number::Real(cost)))
-        })
-        .collect()
+    pods_with(target, |member| {
+        Some(Number::Real(member.stats.latency()?.cost(now)?))
+    })
 }
 
 fn slow_starts(target: &Target) -> Series {
     let now = Instant::now();
-    let members = target.snapshot.members.iter();
-    members
-        .filter_map(|member| {
-            let share = member.ramp?.share(now);
-            Some((pod_labels(member), Number::Real(share)))
-        })
-        .collect()
+    pods_with(target, |member| Some(Number::Real(member.ramp?.share(now))))
 }
 
 /// The address tells apart two pods of one name: a StatefulSet's new pod may come before the old one has gone.
@@ -404,45 +398,24 @@ fn endpoints(target: &Target) -> Series {
         let members = target.snapshot.members.iter();
         members.filter(|member| member.state() == state).count() as u64
     };
-    Member::STATES
-        .iter()
-        .map(|state| (vec![(*state).to_owned()], Number::Whole(count(state))))
-        .collect()
+    labelled(Member::STATES.iter().map(|state| (*state, count(state))))
 }
 
 fn ejections(target: &Target) -> Series {
-    Flag::ALL
-        .into_iter()
-        .map(|flag| {
-            (
-                vec![flag.as_str().to_owned()],
-                target.metrics.ejections(flag),
-            )
-        })
-        .filter(|(_, number)| *number > 0)
-        .map(|(labels, number)| (labels, Number::Whole(number)))
-        .collect()
+    let counts = Flag::ALL.map(|flag| (flag.as_str(), target.metrics.ejections(flag)));
+    labelled(counts.into_iter().filter(|(_, count)| *count > 0))
 }
 
 fn checks(target: &Target) -> Series {
-    let counts = [
-        ("passed", &target.metrics.checks_passed),
-        ("failed", &target.metrics.checks_failed),
-    ];
-    counts
-        .into_iter()
-        .map(|(result, count)| (vec![result.to_owned()], Number::Whole(count.get())))
-        .collect()
+    labelled([
+        ("passed", target.metrics.checks_passed.get()),
+        ("failed", target.metrics.checks_failed.get()),
+    ])
 }
 
 fn phases(target: &Target) -> Series {
-    Phase::ALL
-        .into_iter()
-        .map(|phase| {
-            let here = phase == target.status.phase;
-            (vec![phase.as_str().to_owned()], Number::Whole(here.into()))
-        })
-        .collect()
+    let here = |phase: Phase| u64::from(phase == target.status.phase);
+    labelled(Phase::ALL.map(|phase| (phase.as_str(), here(phase))))
 }
 
 fn latency(target: &Target, mut encoder: MetricEncoder<'_>) -> fmt::Result {

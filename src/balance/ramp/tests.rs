@@ -1,22 +1,10 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::balance::{Balancer, Picker};
-use crate::endpoint::Identity;
-use crate::stats::{EndpointStats, TargetStats};
-
-const POLICIES: [&str; 7] = [
-    "round-robin",
-    "random",
-    "least-request",
-    "least-request:choices=5",
-    "peak-ewma",
-    "weighted",
-    "hash:path",
-];
+use crate::balance::Picker;
+use crate::balance::tests::{POLICIES, balancer, candidate};
 
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -30,20 +18,12 @@ fn slow(floor: f64) -> SlowStart {
 
 /// Pods of weight 1, each with what it ramps by.
 fn picker(policy: &str, ramps: &[Option<Ramp>]) -> Picker {
-    let totals = Arc::new(TargetStats::new(1));
-    let mut balancer = Balancer::new(&policy.parse().unwrap(), &totals);
+    let mut balancer = balancer(policy);
     let candidates: Vec<Candidate> = (0..)
         .zip(ramps)
-        .map(|(port, ramp)| Candidate {
-            member: usize::from(port),
-            identity: Identity {
-                address: ([10, 0, 0, 1], port).into(),
-                uid: None,
-            },
-            trial: false,
-            weight: 1,
+        .map(|(member, ramp)| Candidate {
             ramp: *ramp,
-            stats: Arc::new(EndpointStats::new(1)),
+            ..candidate(member, false)
         })
         .collect();
     balancer.picker(&candidates)

@@ -12,12 +12,11 @@ pub(super) fn resolve(
     let Some(probe) = args.health_check else {
         return off(args.new_pods, origin);
     };
-    let of_http = ["health_check_host", "health_check_statuses"];
-    let alone = of_http.into_iter().find(|flag| origin.is_given(flag));
+    let alone = origin.first_given(&["health_check_host", "health_check_statuses"]);
     if let (Some(flag), Probe::Tcp | Probe::Grpc(_)) = (alone, &probe) {
         return Err(Refusal::usage(format_args!(
             "{} is for checks over HTTP, and {} is {probe}: drop it, or take --health-check http:/PATH",
-            origin.flag(flag),
+            flag,
             origin.flag("health_check")
         )));
     }
@@ -57,11 +56,10 @@ fn off(new_pods: NewPods, origin: &Origin<'_>) -> Result<Option<HealthCheck>, Re
         "health_check_host",
         "health_check_at",
     ];
-    match details.into_iter().find(|flag| origin.is_given(flag)) {
+    match origin.first_given(&details) {
         Some(flag) => Err(Refusal::usage(format_args!(
-            "{} says how pods are checked, and they are not: \
-             add --health-check http:/PATH, tcp or grpc",
-            origin.flag(flag)
+            "{flag} says how pods are checked, and they are not: \
+             add --health-check http:/PATH, tcp or grpc"
         ))),
         None => Ok(None),
     }

@@ -25,12 +25,10 @@ pub(super) fn resolve(
     if thresholds.iter().any(Option::is_some) {
         return Ok(Some(settings));
     }
-    let alone = ["eject_interval", "eject_min_requests", "eject_min_pods"];
-    match alone.into_iter().find(|flag| origin.is_given(flag)) {
+    match origin.first_given(&["eject_interval", "eject_min_requests", "eject_min_pods"]) {
         Some(flag) => Err(Refusal::usage(format_args!(
-            "{} says how pods are compared, but nothing says by what: add --eject-success-rate STDEVS, \
-             --eject-failure-percentage PERCENT or --eject-latency FACTOR",
-            origin.flag(flag)
+            "{flag} says how pods are compared, but nothing says by what: add --eject-success-rate STDEVS, \
+             --eject-failure-percentage PERCENT or --eject-latency FACTOR"
         ))),
         None => Ok(None),
     }

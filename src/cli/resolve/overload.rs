@@ -10,14 +10,11 @@ pub(super) fn resolve(args: &OverloadArgs, origin: &Origin<'_>) -> Result<Overlo
         pending: args.pending,
         pending_timeout: args.pending_timeout.0,
     };
-    let idle = ["pending", "pending_timeout"];
-    let idle = idle.into_iter().find(|id| origin.is_given(id));
-    if let (Some(idle), false) = (idle, overload.is_on()) {
-        return Err(Refusal::usage(format_args!(
-            "{} is about requests that wait while every pod is full, and no pod ever is: add --max-pod-requests N, \
-             or leave it out",
-            origin.flag(idle)
-        )));
+    match origin.first_given(&["pending", "pending_timeout"]) {
+        Some(idle) if !overload.is_on() => Err(Refusal::usage(format_args!(
+            "{idle} is about requests that wait while every pod is full, and no pod ever is: add --max-pod-requests N, \
+             or leave it out"
+        ))),
+        _ => Ok(overload),
     }
-    Ok(overload)
 }

@@ -10,11 +10,9 @@ pub(super) fn resolve(
     origin: &Origin<'_>,
 ) -> Result<Option<SlowStart>, Refusal> {
     let Some(window) = args.slow_start else {
-        let alone = ["slow_start_floor", "slow_start_curve"];
-        return match alone.into_iter().find(|flag| origin.is_given(flag)) {
+        return match origin.first_given(&["slow_start_floor", "slow_start_curve"]) {
             Some(flag) => Err(Refusal::usage(format_args!(
-                "{} says how slow start goes, which is off: add --slow-start TIME",
-                origin.flag(flag)
+                "{flag} says how slow start goes, which is off: add --slow-start TIME"
             ))),
             None => Ok(None),
         };
