@@ -381,6 +381,7 @@ impl Line {
                 timeouts: config.timeouts.clone(),
                 pending_timeout: config.overload.pending_timeout,
                 retry: config.retry.clone(),
+                failures: config.failures.clone(),
                 upstream_protocol: config.upstream_protocol,
                 upstream_tls: self.tls.clone(),
                 hash_key: match &self.target.policy {

@@ -1,5 +1,6 @@
 //! Resolved settings: what the rest of the program reads, with nothing left to decide.
 
+mod failures;
 mod grpc_codes;
 mod health_check;
 mod outliers;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+pub use failures::{FailureCodes, FailureStatuses, Failures};
 pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
 pub use outliers::Outliers;
@@ -40,6 +42,7 @@ pub struct Config {
     pub slow_start: Option<SlowStart>,
     pub health_check: Option<HealthCheck>,
     pub outliers: Option<Outliers>,
+    pub failures: Failures,
     pub limits: Limits,
     pub overload: Overload,
     pub timeouts: Timeouts,

@@ -16,6 +16,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+
+use crate::config::GrpcCode;
 use crate::endpoint::{Endpoint, Identity};
 use crate::error::{Flag, Kind};
 
@@ -39,11 +42,20 @@ pub enum Outcome {
     Answered,
     /// The pod failed it, in a way that [`Kind::row`] blames on pods.
     Failed(Kind),
+    /// It answered, in a way that is set to count as a failure.
+    Said(Said),
     /// The client left after the pod had been silent for longer than [`SILENCE`].
     GaveUp {
         /// What the others are known to have answered since the request began, while this pod answered nothing.
         others: u64,
     },
+}
+
+/// An answer that is set to count as a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Said {
+    Status(StatusCode),
+    Code(GrpcCode),
 }
 
 /// A client that leaves earlier says nothing about the pod.
@@ -101,6 +113,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     Failed(Kind),
+    Said(Said),
     Silent,
     /// Of its requests in an interval far fewer succeeded than of all pods' on average, both in percent.
     SuccessRate {
@@ -373,7 +386,7 @@ impl Track {
         }
         match outcome {
             Outcome::Answered => {}
-            Outcome::Failed(_) => {
+            Outcome::Failed(_) | Outcome::Said(_) => {
                 self.hard = self.hard.saturating_add(1);
                 if Cause::of(outcome).is_unreachable() {
                     self.unreached = self.unreached.saturating_add(1);
@@ -431,6 +444,7 @@ impl Cause {
     fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Failed(kind) => Self::Failed(kind),
+            Outcome::Said(said) => Self::Said(said),
             Outcome::GaveUp { .. } | Outcome::Answered => Self::Silent,
         }
     }
@@ -443,12 +457,25 @@ impl Cause {
         )
     }
 
-    /// The flag of the failure that tipped the balance; none where the pod stood out from the others.
+    /// The flag of the failure that tipped the balance; none where that was an answer, or the pod stood out from the
+    /// others.
     pub fn flag(self) -> Flag {
         match self {
             Self::Failed(kind) => kind.row().flag,
             Self::Silent => Flag::Ut,
-            Self::SuccessRate { .. } | Self::Failures { .. } | Self::Latency { .. } => Flag::None,
+            Self::Said(_)
+            | Self::SuccessRate { .. }
+            | Self::Failures { .. }
+            | Self::Latency { .. } => Flag::None,
+        }
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "answered {}", status.as_u16()),
+            Self::Code(code) => write!(f, "answered {code}"),
         }
     }
 }
@@ -461,6 +488,7 @@ impl std::fmt::Display for Cause {
                 "{THRESHOLD} failures in a row, the last: {}",
                 kind.row().name
             ),
+            Self::Said(said) => write!(f, "{THRESHOLD} failures in a row, the last: {said}"),
             Self::Silent => write!(
                 f,
                 "{THRESHOLD} failures in a row, the last: silent until its client gave up, while other pods answer"

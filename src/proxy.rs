@@ -21,11 +21,13 @@ mod outgoing;
 mod pause;
 mod record;
 mod replay;
+mod reporter;
 pub mod request;
 mod retry;
 mod setback;
 mod tunnel;
 mod upgrade;
+mod verdict;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -42,7 +44,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::access_log::AccessLog;
 use crate::admission::{Limit, Pending};
 use crate::balance;
-use crate::config::{HashKey, Limits, RetrySettings, Timeouts, UpstreamProtocol};
+use crate::config::{Failures, HashKey, Limits, RetrySettings, Timeouts, UpstreamProtocol};
 use crate::discovery;
 use crate::endpoint::Identity;
 use crate::error::Kind;
@@ -54,13 +56,13 @@ use crate::stats::{TargetShard, TargetStats};
 use crate::upstream_tls::UpstreamTls;
 
 use answer::Failure;
-use attempt::Reporter;
 use body::{Company, ResponseBody};
 use budget::Budget;
 use client::{Client, Taking};
 use outgoing::Outgoing;
 use record::Record;
 use replay::{AttemptBody, Keep, Replay};
+use reporter::Reporter;
 use tunnel::Tunnel;
 use upgrade::{Protocols, Upgrade};
 
@@ -96,6 +98,8 @@ pub struct Settings {
     /// How long a request waits while every pod is full.
     pub pending_timeout: Duration,
     pub retry: RetrySettings,
+    /// Which answers count as failures of their pod.
+    pub failures: Failures,
     pub upstream_protocol: UpstreamProtocol,
     pub upstream_tls: UpstreamTls,
     /// What of a request decides on its pod, where the policy asks for it.
@@ -163,7 +167,12 @@ impl Proxy {
             status: shared.status.clone(),
             access_log: shared.access_log.clone(),
             default_host: shared.default_host.clone(),
-            reporter: Reporter::new(shared.facts.clone(), shared.stats.clone(), worker),
+            reporter: Reporter::new(
+                shared.facts.clone(),
+                shared.stats.clone(),
+                worker,
+                shared.settings.failures.codes,
+            ),
             budget: RefCell::new(Budget::new(
                 &shared.settings.retry,
                 shared.workers,

@@ -2,6 +2,7 @@
 //!
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
+mod failures;
 mod health_check;
 mod outliers;
 mod overload;
@@ -21,6 +22,7 @@ use crate::config::{
 use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
+pub use failures::FailureArgs;
 pub use health_check::HealthCheckArgs;
 pub use outliers::OutlierArgs;
 pub use overload::OverloadArgs;
@@ -45,6 +47,8 @@ pub struct RunArgs {
     pub slow_start: SlowStartArgs,
     #[command(flatten, next_help_heading = "Health")]
     pub outliers: OutlierArgs,
+    #[command(flatten, next_help_heading = "Health")]
+    pub failures: FailureArgs,
     #[command(flatten, next_help_heading = "Limits per pod")]
     pub overload: OverloadArgs,
     #[command(flatten, next_help_heading = "Retries")]

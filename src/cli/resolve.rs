@@ -111,6 +111,7 @@ pub(super) fn config(
         health_check: health_check::resolve(args.health_check, &origin)?,
         slow_start: slow_start::resolve(&args.slow_start, &origin)?,
         outliers: outliers::resolve(&args.outliers, &origin)?,
+        failures: args.failures.settings(),
         limits: limits(&args.limits),
         overload,
         timeouts,

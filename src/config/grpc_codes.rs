@@ -6,7 +6,7 @@ use std::str::FromStr;
 use http::HeaderName;
 
 /// One of gRPC's codes, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrpcCode(u8);
 
 /// Any of several [`GrpcCode`]s.
@@ -59,9 +59,20 @@ impl GrpcCode {
     pub fn is_ok(self) -> bool {
         self.0 == 0
     }
+
+    /// Of answers that can be failures.
+    pub fn unless_ok(self) -> Result<Self, String> {
+        match self.is_ok() {
+            true => Err(format!("`{self}` is no failure")),
+            false => Ok(self),
+        }
+    }
 }
 
 impl GrpcCodes {
+    /// A call ends so for want of a pod that could do it: UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    pub const FAILURES: Self = Self(1 << 2 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15);
+
     pub fn add(&mut self, code: GrpcCode) {
         self.0 |= 1 << code.0;
     }
@@ -135,6 +146,18 @@ mod tests {
         let held: Vec<String> = codes.iter().map(|code| code.to_string()).collect();
         assert_eq!(held, ["unknown", "unavailable"]);
         assert!(!codes.contains(GrpcCode::INTERNAL));
+        let failures: Vec<String> = GrpcCodes::FAILURES
+            .iter()
+            .map(|code| code.to_string())
+            .collect();
+        let named = [
+            "unknown",
+            "resource-exhausted",
+            "internal",
+            "unavailable",
+            "data-loss",
+        ];
+        assert_eq!(failures, named);
     }
 
     proptest! {

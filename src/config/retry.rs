@@ -83,11 +83,7 @@ impl RetryOn {
             "connect-failure" => self.connect_failure = true,
             "reset" => self.reset = true,
             _ if word.starts_with(|c: char| c.is_ascii_digit()) => {
-                let statuses: StatusRange = word.parse()?;
-                if statuses.first() < 400 {
-                    return Err(format!("`{word}` is no failure: give statuses from 400 on"));
-                }
-                self.statuses.add(statuses);
+                self.statuses.add(StatusRange::of_failure(word)?);
             }
             _ => {
                 let unknown = |_| {
@@ -96,10 +92,7 @@ impl RetryOn {
                     )
                 };
                 let code: GrpcCode = word.parse().map_err(unknown)?;
-                if code.is_ok() {
-                    return Err(format!("`{word}` is no failure"));
-                }
-                self.codes.add(code);
+                self.codes.add(code.unless_ok()?);
             }
         }
         Ok(())

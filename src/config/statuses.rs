@@ -37,9 +37,13 @@ impl Statuses {
 }
 
 impl StatusRange {
-    /// The lowest of them.
-    pub fn first(self) -> u16 {
-        self.first
+    /// Of answers that can be failures.
+    pub fn of_failure(text: &str) -> Result<Self, String> {
+        let range: Self = text.parse()?;
+        if range.first < 400 {
+            return Err(format!("`{text}` is no failure: give statuses from 400 on"));
+        }
+        Ok(range)
     }
 }
 

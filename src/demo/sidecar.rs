@@ -10,8 +10,8 @@ use tokio::sync::{oneshot, watch};
 use super::manifest::{NAMESPACE, PORT, SERVICE};
 use crate::app::{self, App};
 use crate::config::{
-    Config, KubeAccess, Limits, Overload, OwnPod, Policy, PortRef, RetrySettings, ServiceRef,
-    Source, Target, Timeouts, UpstreamProtocol, UpstreamTls,
+    Config, Failures, KubeAccess, Limits, Overload, OwnPod, Policy, PortRef, RetrySettings,
+    ServiceRef, Source, Target, Timeouts, UpstreamProtocol, UpstreamTls,
 };
 
 /// More than one, so that the shares are those of the rotation that all workers have in common.
@@ -133,6 +133,7 @@ fn config(server: SocketAddr) -> Result<Config, app::Error> {
         slow_start: None,
         health_check: None,
         outliers: None,
+        failures: Failures::default(),
         limits: Limits::default(),
         overload: Overload::default(),
         timeouts: Timeouts {

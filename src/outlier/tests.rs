@@ -54,6 +54,30 @@ fn five_failures_in_a_row_eject_and_an_answer_between_starts_anew() {
 }
 
 #[test]
+fn an_answer_that_is_set_to_count_is_a_failure_as_others_are() {
+    let now = Instant::now();
+    let said = Said::Status(StatusCode::SERVICE_UNAVAILABLE);
+    let mut detector = Detector::default();
+    for _ in 0..4 {
+        assert!(!detector.observe(&id(1), Outcome::Said(said), now, peers(2, 0), now));
+    }
+    assert!(detector.observe(&id(1), Outcome::Said(said), now, peers(2, 0), now));
+    let first = Verdict::Ejected {
+        until: after(now, 1),
+        cause: Cause::Said(said),
+    };
+    assert_eq!(detector.verdict(&id(1)), first);
+    let then = after(now, 1);
+    detector.expire(then);
+    assert!(detector.observe(&id(1), Outcome::Said(said), then, peers(2, 0), then));
+    let again = Verdict::Ejected {
+        until: after(now, 3),
+        cause: Cause::Said(said),
+    };
+    assert_eq!(detector.verdict(&id(1)), again);
+}
+
+#[test]
 fn the_first_answer_after_the_time_brings_it_back() {
     let now = Instant::now();
     let mut detector = Detector::default();

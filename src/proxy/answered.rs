@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode, Version};
+use http_body::Body;
 
 use super::attempt::Attempt;
 use super::body::{ResponseBody, Upstreamed};
@@ -11,8 +12,9 @@ use super::pause::Pushback;
 use super::replay::AttemptBody;
 use super::tunnel::{Switched, switching};
 use super::upgrade::Protocols;
+use super::verdict::Verdict;
 use super::{close_after, grpc, headers};
-use crate::config::GrpcCode;
+use crate::config::{Failures, GrpcCode};
 use crate::pool::{Carrier, Incoming};
 
 /// What a pod made of the request.
@@ -29,15 +31,14 @@ impl Answered {
         }
     }
 
-    /// Whether the pod could not do what was asked, and another might. Of a call's outcome only what its head says is
-    /// known as yet.
-    pub fn is_failure(&self) -> bool {
+    /// What its head says about the pod.
+    pub fn verdict(&self, failures: &Failures, is_call: bool) -> Verdict {
         let Self::Response(response, _) = self else {
-            return false;
+            return Verdict::default();
         };
-        let status = response.status();
-        let unable = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
-        unable || grpc::is_failure(response.headers())
+        let ended = response.body().is_end_stream();
+        let (status, headers) = (response.status(), response.headers());
+        Verdict::of_head(failures, status, headers, is_call, ended)
     }
 
     /// The code that a call's caller takes from its head, where that tells it.

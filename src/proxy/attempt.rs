@@ -1,26 +1,22 @@
 //! One attempt at one pod: counted while it lasts, and its outcome reported once.
 
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use http::HeaderMap;
+use tokio::time::Sleep;
 
 use super::replay::{AttemptBody, Replay};
+use super::reporter::Reporter;
+use super::verdict::Verdict;
 use crate::admission::PodPermit;
 use crate::balance::TrialPass;
 use crate::error::Kind;
-use crate::outlier::{Fact, Outcome, SILENCE};
+use crate::outlier::{Fact, Outcome, SILENCE, Said};
 use crate::pool::Upstream;
-use crate::stats::{self, Count, TargetStats};
-
-/// Tells membership what came of attempts. Bounded: a fact that finds the queue full is dropped and counted.
-#[derive(Clone, Debug)]
-pub struct Reporter {
-    facts: mpsc::Sender<Fact>,
-    stats: Arc<TargetStats>,
-    worker: usize,
-}
+use crate::stats::{self, Count};
 
 /// What a failed attempt says about its pod, where the error table blames pods at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +43,25 @@ pub struct Attempt {
     /// Its place at the pod, where places are limited.
     _permit: Option<PodPermit>,
     decided: bool,
+    /// What the trailers are to tell.
+    open: Option<Open>,
+    /// How long a trial waits for them.
+    trial_ends: Option<Pin<Box<Sleep>>>,
 }
+
+/// A call that was answered, whose outcome its trailers tell.
+#[derive(Debug)]
+struct Open {
+    /// Until its head.
+    took: Duration,
+    /// What it counts for in the share of failures.
+    news: f64,
+    /// Membership has been told that the pod answers.
+    told: bool,
+}
+
+/// A call that goes on for longer than this is no failure of its trial: streams may last for hours.
+const LONGEST_TRIAL: Duration = Duration::from_secs(1);
 
 /// What this worker has had answered. Its own counts alone: they are at hand, those of others would cost each request.
 #[derive(Clone, Copy, Debug)]
@@ -74,34 +88,6 @@ impl Answers {
     }
 }
 
-impl Reporter {
-    pub fn new(facts: mpsc::Sender<Fact>, stats: Arc<TargetStats>, worker: usize) -> Self {
-        Self {
-            facts,
-            stats,
-            worker,
-        }
-    }
-
-    /// Whether membership will hear of it.
-    fn report(&self, fact: Fact) -> bool {
-        let heard = self.facts.try_send(fact).is_ok();
-        if !heard {
-            self.count(Count::FactDropped);
-        }
-        heard
-    }
-
-    /// Attempts of this worker's that were answered.
-    fn answered(&self) -> u64 {
-        self.stats.shard(self.worker).count(Count::Answered)
-    }
-
-    fn count(&self, count: Count) {
-        self.stats.shard(self.worker).add(count);
-    }
-}
-
 impl Attempt {
     pub fn start(
         upstream: Rc<Upstream<AttemptBody>>,
@@ -123,6 +109,8 @@ impl Attempt {
             trial,
             _permit: permit,
             decided: false,
+            open: None,
+            trial_ends: None,
         }
     }
 
@@ -145,26 +133,102 @@ impl Attempt {
         }
     }
 
-    /// A response's head has come. `failure`: it says that the pod could not do what was asked.
-    pub fn answered(&mut self, failure: bool) {
+    /// A response's head has come, which says so.
+    pub fn answered(&mut self, verdict: Verdict) {
         self.decided = true;
-        self.observe(match failure {
-            true => stats::Outcome::Failed,
-            false => stats::Outcome::Answered,
+        let open = verdict.open && self.wants_trailers();
+        let news = self.observe(match (open, verdict.failed) {
+            (true, _) => stats::Outcome::Begun,
+            (false, true) => stats::Outcome::Failed,
+            (false, false) => stats::Outcome::Answered,
         });
-        match (self.upstream.tally(), failure) {
-            (Some(tally), true) => tally.fail(),
-            (Some(tally), false) => {
-                // What a client takes to send its body is not the pod's.
-                let since = self.body.pods_turn(self.started);
-                tally.succeed(since.map_or(Duration::ZERO, |since| since.elapsed()));
-            }
-            (None, _) => {}
+        let took = self.upstream.tally().and_then(|_| {
+            // What a client takes to send its body is not the pod's.
+            let since = self.body.pods_turn(self.started);
+            since.map(|since| since.elapsed())
+        });
+        let took = took.unwrap_or(Duration::ZERO);
+        if !open {
+            self.tally(verdict.failed, took);
         }
         self.upstream.counters().answer();
         self.reporter.count(Count::Answered);
-        if self.trial.is_some() || self.upstream.is_suspect() {
-            self.report(Outcome::Answered, false);
+        if !open {
+            self.tell(verdict.against);
+            return;
+        }
+        // Where no code counts towards ejection, the head is all that membership asks for.
+        let told = self.reporter.codes.is_none();
+        if told {
+            self.tell(None);
+        }
+        self.open = Some(Open { took, news, told });
+        if self.trial.is_some() {
+            self.trial_ends = Some(Box::pin(tokio::time::sleep(LONGEST_TRIAL)));
+        }
+    }
+
+    /// A response's trailers have come.
+    pub fn ended(&mut self, trailers: &HeaderMap) {
+        if self.open.is_some() {
+            self.settle(Verdict::of_trailers(self.reporter.codes, trailers));
+        }
+    }
+
+    /// Ends the trial of a pod whose call goes on. Polled with the response's body.
+    pub fn poll_trial(&mut self, cx: &mut Context<'_>) {
+        let Some(ends) = &mut self.trial_ends else {
+            return;
+        };
+        if ends.as_mut().poll(cx) == Poll::Ready(()) {
+            self.trial_ends = None;
+            if let Some(open) = &mut self.open {
+                open.told = true;
+                self.tell(None);
+            }
+        }
+    }
+
+    /// Whether anybody asks what a call's trailers say.
+    fn wants_trailers(&self) -> bool {
+        self.reporter.codes.is_some()
+            || self.upstream.latency().is_some()
+            || self.upstream.tally().is_some()
+    }
+
+    /// What was left open is so.
+    fn settle(&mut self, verdict: Verdict) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        self.trial_ends = None;
+        if let Some(latency) = self.upstream.latency() {
+            latency.settle(verdict.failed, open.news);
+        }
+        self.tally(verdict.failed, open.took);
+        if verdict.against.is_some() || !open.told {
+            self.tell(verdict.against);
+        }
+    }
+
+    fn tally(&self, failed: bool, took: Duration) {
+        match (self.upstream.tally(), failed) {
+            (Some(tally), true) => tally.fail(),
+            (Some(tally), false) => tally.succeed(took),
+            (None, _) => {}
+        }
+    }
+
+    /// Tells membership what an answer says about the pod, if that is news.
+    fn tell(&mut self, against: Option<Said>) {
+        match against {
+            Some(said) => {
+                self.report(Outcome::Said(said), false);
+            }
+            None if self.trial.is_some() || self.upstream.is_suspect() => {
+                self.report(Outcome::Answered, false);
+            }
+            None => {}
         }
     }
 
@@ -180,17 +244,17 @@ impl Attempt {
     }
 
     /// Has the pod's latency told, if the policy goes by it. What a client took to send its body is left out, and if it
-    /// is not sent yet, nothing is known.
-    fn observe(&self, outcome: stats::Outcome) {
+    /// is not sent yet, nothing is known. Gives back what the outcome counts for.
+    fn observe(&self, outcome: stats::Outcome) -> f64 {
         let Some(latency) = self.upstream.latency() else {
-            return;
+            return 0.0;
         };
         let now = Instant::now();
         let since = self.body.pods_turn(self.sent.unwrap_or(self.started));
         match (since, outcome) {
             (Some(since), _) => latency.observe(outcome, now.duration_since(since), now),
             (None, stats::Outcome::Failed) => latency.observe(outcome, Duration::ZERO, now),
-            (None, _) => {}
+            (None, _) => 0.0,
         }
     }
 
@@ -220,6 +284,8 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.upstream.counters().end();
+        // Without trailers the head's word stands.
+        self.settle(Verdict::default());
         if !self.decided {
             self.observe(stats::Outcome::GivenUp);
         }

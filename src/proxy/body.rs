@@ -135,12 +135,14 @@ impl Upstreamed {
         if closed {
             self.carrier = None;
         }
+        self.attempt.poll_trial(cx);
         let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &mut frame {
             if let Some(carrier) = &self.carrier {
                 carrier.progressed();
             }
             if let Some(trailers) = frame.trailers_mut() {
+                self.attempt.ended(trailers);
                 headers::for_trailers(trailers);
             }
         }

@@ -54,7 +54,8 @@ impl Proxy {
             let delivered = self.deliver(&mut attempt, &mut outgoing, last, again);
             let (wait, counts) = match delivered.await {
                 Ok(answered) => {
-                    attempt.answered(answered.is_failure());
+                    let failures = &self.settings.failures;
+                    attempt.answered(answered.verdict(failures, outgoing.is_call));
                     let wait = match last {
                         true => None,
                         false => self.wants_another(&answered, &outgoing, retries),

@@ -48,19 +48,18 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Whether a response's head says that the call failed for want of a pod that could do it: UNKNOWN, RESOURCE_EXHAUSTED,
-/// INTERNAL, UNAVAILABLE or DATA_LOSS.
-pub fn is_failure(headers: &HeaderMap) -> bool {
-    let status = headers.get(STATUS).map(HeaderValue::as_bytes);
-    matches!(status, Some(b"2" | b"8" | b"13" | b"14" | b"15"))
+/// What a head or trailers say in so many words.
+pub fn said(headers: &HeaderMap) -> Option<GrpcCode> {
+    let value = headers.get(STATUS)?;
+    Some(GrpcCode::from_header(value.as_bytes()))
 }
 
 /// The code of a call's response, as its caller takes it from the head: `grpc-status` where the head is all there is,
 /// or what an HTTP status stands for that is no gRPC (gRPC's http-grpc-status-mapping.md). `None` where trailers are to
 /// tell.
 pub fn code(status: StatusCode, headers: &HeaderMap) -> Option<GrpcCode> {
-    if let Some(value) = headers.get(STATUS) {
-        return Some(GrpcCode::from_header(value.as_bytes()));
+    if let Some(said) = said(headers) {
+        return Some(said);
     }
     Some(match status.as_u16() {
         200 => return None,

@@ -22,6 +22,8 @@ pub struct PeakEwma {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Answered,
+    /// The same, but whether it fails is told later, by [`PeakEwma::settle`].
+    Begun,
     Failed,
     /// Its client did not wait for the answer: it would have taken longer than that.
     GivenUp,
@@ -69,14 +71,15 @@ impl PeakEwma {
         Some(last.cost * kept * (1.0 + FAILURE_FACTOR * failures * kept))
     }
 
-    pub fn observe(&self, outcome: Outcome, took: Duration, now: Instant) {
+    /// Gives back what the outcome counts for in the share of failures.
+    pub fn observe(&self, outcome: Outcome, took: Duration, now: Instant) -> f64 {
         let took = took.as_secs_f64().max(LEAST);
         let at = self.moment(now);
         let next = |packed| {
             let last = Last::unpack(packed);
             let cost = match outcome {
                 _ if took > last.cost => took,
-                Outcome::Answered => {
+                Outcome::Answered | Outcome::Begun => {
                     let kept = self.kept(last.at, at);
                     last.cost * kept + took * (1.0 - kept)
                 }
@@ -91,15 +94,21 @@ impl PeakEwma {
         };
         // Refused where the client's patience says nothing new.
         let Ok(before) = self.last.fetch_update(Relaxed, Relaxed, next) else {
-            return;
-        };
-        let failed = match outcome {
-            Outcome::Answered => 0.0,
-            Outcome::Failed => 1.0,
-            Outcome::GivenUp => return,
+            return 0.0;
         };
         let kept = self.kept(Last::unpack(before).at, at);
         let news = (1.0 - kept).max(1.0 / FAILURES_OVER);
+        match outcome {
+            Outcome::Answered => self.settle(false, news),
+            Outcome::Failed => self.settle(true, news),
+            Outcome::Begun | Outcome::GivenUp => {}
+        }
+        news
+    }
+
+    /// Takes in whether an answer that had begun has failed; `news` is what it counts for.
+    pub fn settle(&self, failed: bool, news: f64) {
+        let failed = f64::from(u8::from(failed));
         let failures = f64::from_bits(self.failures.load(Relaxed));
         let failures = failures + news * (failed - failures);
         self.failures.store(failures.to_bits(), Relaxed);

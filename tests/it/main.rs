@@ -34,6 +34,8 @@ mod ejection;
 #[cfg(test)]
 mod expect;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod harness;

@@ -166,7 +166,7 @@ pub const FAMILIES: &[Family] = &[
         name: "podrobin_ejections",
         kind: Kind::Counter,
         labels: &["target", "flag"],
-        help: "Pods taken out of the rotation, by the flag of the last failure (- where a pod stood out from the others)",
+        help: "Pods taken out of the rotation, by the flag of the last failure (- where that was an answer, or the pod stood out from the others)",
         samples: Samples::Series(ejections),
     },
     Family {

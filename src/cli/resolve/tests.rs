@@ -3,9 +3,9 @@ use rustls::pki_types::ServerName;
 
 use super::*;
 use crate::config::{
-    ClientFiles, FamilyChoice, FileSelector, HealthCheck, LogFormat, NewPods, Outliers, Overload,
-    Policy, PortRef, RetrySettings, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen,
-    UpstreamTls,
+    ClientFiles, FailureCodes, FailureStatuses, Failures, FamilyChoice, FileSelector, HealthCheck,
+    LogFormat, NewPods, Outliers, Overload, Policy, PortRef, RetrySettings, SlowStart, Statuses,
+    Thresholds, TlsFiles, TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -73,7 +73,7 @@ fn every_flag_reaches_its_setting() {
         --health-check-unhealthy-after 27 --health-check-healthy-after 28 --health-check-statuses 204,3xx \
         --health-check-host a.test:1 --health-check-at 29 --new-pods wait \
         --eject-success-rate 1.5 --eject-failure-percentage 25 --eject-latency 3.5 --eject-interval 26ms \
-        --eject-min-requests 27 --eject-min-pods 28";
+        --eject-min-requests 27 --eject-min-pods 28 --failure-statuses 429,5xx --failure-grpc aborted";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
     let ms = std::time::Duration::from_millis;
@@ -113,6 +113,13 @@ fn every_flag_reaches_its_setting() {
         min_pods: 28,
     };
     assert_eq!(config.outliers, Some(outliers));
+    let FailureStatuses(statuses) = "429,5xx".parse().unwrap();
+    let FailureCodes(codes) = "aborted".parse().unwrap();
+    let failures = Failures {
+        statuses: Some(statuses),
+        codes: Some(codes),
+    };
+    assert_eq!(config.failures, failures);
     assert_eq!(
         config.timeouts,
         Timeouts {

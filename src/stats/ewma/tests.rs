@@ -97,6 +97,25 @@ fn who_fails_fast_is_not_taken_for_fast() {
 }
 
 #[test]
+fn a_failure_that_is_told_later_counts_as_one_told_at_once() {
+    let now = Instant::now();
+    let late = PeakEwma::new(DECAY, now);
+    let at_once = PeakEwma::new(DECAY, now);
+    let (took, mut then) = (Duration::from_millis(10), now);
+    for failed in [false, true, true, false, true] {
+        then += Duration::from_millis(5);
+        let outcome = match failed {
+            true => Outcome::Failed,
+            false => Outcome::Answered,
+        };
+        at_once.observe(outcome, took, then);
+        let news = late.observe(Outcome::Begun, took, then);
+        late.settle(failed, news);
+        assert_eq!(late.cost(then), at_once.cost(then));
+    }
+}
+
+#[test]
 fn a_first_answer_that_is_a_failure_is_no_recommendation() {
     let mut scene = Scene::new();
     scene.see(Outcome::Failed, 0);

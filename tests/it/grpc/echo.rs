@@ -19,7 +19,8 @@ use crate::support::soon;
 /// A pod whose calls are named by the last part of their path:
 ///
 /// - `Echo` answers each message as it comes, `Join` all of them with one, `Count` a number with as many;
-/// - `Fail` fails at once with the words of the message, `FailLate` after an answer;
+/// - `Fail` fails at once with the words of the message, `FailLate` after an answer, `FailAt` too, but only at the pod
+///   that the message names;
 /// - `Hang` never answers.
 #[derive(Debug)]
 pub struct EchoPod {
@@ -151,6 +152,11 @@ async fn answers(
         "FailLate" => {
             let answer = Ok("so far so good".to_owned());
             Ok(stream::iter([answer, Err(Status::aborted(first))]).boxed())
+        }
+        "FailAt" => {
+            let end = (first == name).then(|| Err(Status::unavailable("as asked")));
+            let answer = Ok("so far so good".to_owned());
+            Ok(stream::iter([answer].into_iter().chain(end)).boxed())
         }
         "Hang" => std::future::pending().await,
         _ => Err(Status::unimplemented(kind)),
