@@ -276,6 +276,18 @@ fn what_is_no_review_is_said_without_what_was_in_it() {
 }
 
 #[test]
+fn what_is_not_read_may_be_anything() {
+    let asking = review(&pod(Some("cart:http"))).to_string();
+    let (before, after) = asking.split_once("system:serviceaccount").unwrap();
+    for skipped in [b"\xef".as_slice(), b"\\ud800"] {
+        let body = [before.as_bytes(), skipped, after.as_bytes()].concat();
+        assert!(serde_json::from_slice::<Value>(&body).is_err());
+        let decision = decide(&body, &rules(true)).unwrap();
+        assert_eq!(decision.outcome, Outcome::Injected);
+    }
+}
+
+#[test]
 fn a_pod_of_any_shape_is_answered() {
     for object in [
         json!({}),
