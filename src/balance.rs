@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Policy;
 use crate::endpoint::Identity;
-use crate::stats::{EndpointStats, PeakEwma, TargetStats};
+use crate::stats::{EndpointStats, PeakEwma, Reported, TargetStats};
 
 use hash::{Hash, Hashing};
 use least_request::LeastRequest;
@@ -44,6 +44,8 @@ pub struct Balancer {
     state: State,
     trials: Trials,
     tallies: bool,
+    /// Where weights come from reports: what an error in them costs.
+    error_penalty: Option<f64>,
 }
 
 /// What a policy carries from picker to picker.
@@ -125,13 +127,18 @@ impl Balancer {
             Policy::Random => State::Random,
             Policy::LeastRequest { choices } => State::LeastRequest { choices: *choices },
             Policy::PeakEwma { decay } => State::PeakEwma { decay: *decay },
-            Policy::Weighted => State::Weighted(Weighting::default()),
+            Policy::Weighted | Policy::Orca(_) => State::Weighted(Weighting::default()),
             Policy::Hash(_) => State::Hash(Hashing::new(totals.clone())),
+        };
+        let error_penalty = match policy {
+            Policy::Orca(orca) => Some(orca.error_penalty.as_f64()),
+            _ => None,
         };
         Self {
             state,
             trials: Trials::default(),
             tallies: false,
+            error_penalty,
         }
     }
 
@@ -147,6 +154,10 @@ impl Balancer {
                 EndpointStats::with_latency(workers, PeakEwma::new(*decay, now))
             }
             _ => EndpointStats::new(workers),
+        };
+        let stats = match self.error_penalty {
+            Some(penalty) => stats.with_reports(Reported::new(penalty, now)),
+            None => stats,
         };
         match self.tallies {
             true => stats.with_tallies(),

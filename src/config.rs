@@ -3,6 +3,7 @@
 mod failures;
 mod grpc_codes;
 mod health_check;
+mod orca;
 mod outliers;
 mod overload;
 mod policy;
@@ -21,6 +22,7 @@ use rustls::pki_types::ServerName;
 pub use failures::{FailureCodes, FailureStatuses, Failures};
 pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
+pub use orca::{ErrorPenalty, Orca};
 pub use outliers::Outliers;
 pub use overload::Overload;
 pub use policy::{HashKey, MOST_CHOICES, Policy};

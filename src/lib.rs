@@ -22,6 +22,7 @@ pub mod error;
 pub mod health_check;
 pub mod inject;
 pub mod kube_client;
+pub mod load_report;
 pub mod manifests;
 pub mod membership;
 pub mod metrics;

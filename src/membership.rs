@@ -12,6 +12,7 @@
 mod checked;
 mod outliers;
 mod ramping;
+mod reports;
 mod subset;
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::admission::{Pending, PodLimit};
 use crate::balance::{Balancer, Candidate};
@@ -35,6 +36,7 @@ use crate::stats::{Count, EndpointStats, TargetStats};
 use checked::Checked;
 use outliers::Comparison;
 use ramping::Ramping;
+use reports::Reports;
 
 /// Facts that workers may be ahead of membership.
 pub const FACT_QUEUE: usize = 1024;
@@ -85,6 +87,8 @@ pub struct Membership {
     detector: Detector,
     checked: Option<Checked>,
     comparison: Option<Comparison>,
+    /// Where the policy has weights made of them.
+    reports: Option<Reports>,
     /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
     /// How many of them the list and their checks would give traffic to.
@@ -111,6 +115,10 @@ impl Membership {
         if choice.outliers.is_some() {
             balancer.keep_tallies();
         }
+        let reports = match choice.policy {
+            Policy::Orca(orca) => Some(Reports::new(orca, Instant::now())),
+            _ => None,
+        };
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot {
             version: 0,
             members: Vec::new(),
@@ -131,6 +139,7 @@ impl Membership {
             comparison: choice
                 .outliers
                 .map(|settings| Comparison::new(settings, Instant::now())),
+            reports,
             endpoints: Vec::new(),
             used: 0,
             ended: HashSet::new(),
@@ -317,7 +326,8 @@ impl Membership {
     fn expire(&mut self, now: Instant) {
         let ramp_ended = self.next_ramp_end().is_some_and(|end| end <= now);
         let stood_out = self.eject_outliers(now);
-        if self.detector.expire(now) || ramp_ended || stood_out {
+        let reweighed = self.reweigh(now);
+        if self.detector.expire(now) || ramp_ended || stood_out || reweighed {
             self.publish(now);
         }
     }
@@ -351,12 +361,31 @@ impl Membership {
         changed
     }
 
+    /// Makes weights of what pods report once that is due. True if they are other ones.
+    fn reweigh(&mut self, now: Instant) -> bool {
+        let due = self.reports.as_mut().filter(|due| due.next() <= now);
+        let Some(reports) = due else {
+            return false;
+        };
+        let used = self.endpoints.iter().filter(|endpoint| endpoint.is_used());
+        let pods = used.filter_map(|endpoint| {
+            let stats = self.stats.get(&endpoint.identity)?;
+            Some((&endpoint.identity, stats.as_ref()))
+        });
+        let changed = reports.update(pods, now);
+        if changed {
+            debug!(target = self.target, "weights made of what pods report");
+        }
+        changed
+    }
+
     /// When [`expire`](Self::expire) has something to do next.
     fn next_expiry(&self) -> Option<Instant> {
         let expiries = [
             self.detector.next_expiry(),
             self.next_ramp_end(),
             self.comparison.as_ref().map(Comparison::next),
+            self.reports.as_ref().map(Reports::next),
         ];
         expiries.into_iter().flatten().min()
     }
@@ -450,7 +479,7 @@ impl Membership {
                 member: index,
                 identity: member.endpoint.identity.clone(),
                 trial: matches!(member.health, Health::Trial { .. }),
-                weight: member.endpoint.weight,
+                weight: member.weight(),
                 ramp: member.ramp,
                 stats: member.stats.clone(),
             })
@@ -497,6 +526,10 @@ impl Membership {
             endpoint: endpoint.clone(),
             health,
             ramp: None,
+            reported: self
+                .reports
+                .as_ref()
+                .map(|reports| reports.weight(identity)),
             stats: stats.unwrap_or_else(|| self.new_stats(now)),
         }
     }

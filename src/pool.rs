@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 use crate::admission::PodLimit;
 use crate::config::UpstreamProtocol;
 use crate::endpoint::{Endpoint, Identity, Standing};
-use crate::stats::{Count, EndpointShard, EndpointStats, PeakEwma, TallyShard, TargetStats};
+use crate::stats::{
+    Count, EndpointShard, EndpointStats, PeakEwma, Reported, TallyShard, TargetStats,
+};
 use crate::upstream_tls::UpstreamTls;
 
 pub use carrier::{BodyError, Carrier, Cause, Incoming, SendError};
@@ -160,6 +162,11 @@ where
     /// Whether it has as much as it may be given.
     pub fn is_full(&self) -> bool {
         self.limit().is_some_and(|limit| limit.is_full())
+    }
+
+    /// Where its reports of its load go, if the policy makes weights of them.
+    pub fn reported(&self) -> Option<&Reported> {
+        self.stats.reported()
     }
 
     /// Whether membership wants to hear of successes there.

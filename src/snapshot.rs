@@ -27,9 +27,14 @@ pub struct Member {
     pub health: Health,
     /// On its way to its whole share.
     pub ramp: Option<Ramp>,
+    /// Under the policy that goes by reports: what weight its own come to, if they count. See [`MEAN_WEIGHT`].
+    pub reported: Option<Option<u32>>,
     /// Counted by workers, read at scrape time; lives as long as the identity does.
     pub stats: Arc<EndpointStats>,
 }
+
+/// The weight made of reports for a pod that is as good as the mean of all, or of which nothing is known.
+pub const MEAN_WEIGHT: u32 = 100;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Health {
@@ -55,6 +60,15 @@ impl Member {
             Health::Ejected { .. } | Health::Unhealthy { .. } | Health::Unchecked
         );
         self.endpoint.is_used() && !left_out
+    }
+
+    /// The part that is due to it, compared with the others': the list's word, or what comes of reports. Who is drained
+    /// by the list stays so.
+    pub fn weight(&self) -> u32 {
+        match (self.endpoint.weight, self.reported) {
+            (weight @ 0, _) | (weight, None) => weight,
+            (_, Some(reported)) => reported.unwrap_or(MEAN_WEIGHT),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {

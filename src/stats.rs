@@ -3,6 +3,7 @@
 //! Each worker has a shard of its own, so a count is one uncontended add; a reader sums the shards.
 
 mod ewma;
+mod reported;
 mod tally;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::admission::PodLimit;
 use crate::error::Flag;
 
 pub use ewma::{Outcome, PeakEwma};
+pub use reported::Reported;
 pub use tally::{Tally, TallyShard};
 
 /// Status classes 1xx to 5xx.
@@ -31,6 +33,8 @@ pub struct EndpointStats {
     latency: Option<PeakEwma>,
     /// Kept where pods are compared by it.
     tallies: Option<Box<[CachePadded<TallyShard>]>>,
+    /// What it reports of its load, for the policy that asks for it.
+    reported: Option<Reported>,
     /// What it is given at most, where that is limited.
     limit: Option<Arc<PodLimit>>,
 }
@@ -53,6 +57,7 @@ impl EndpointStats {
             suspect: false.into(),
             latency: None,
             tallies: None,
+            reported: None,
             limit: None,
         }
     }
@@ -71,6 +76,15 @@ impl EndpointStats {
         let tallies = self.shards.iter().map(|_| CachePadded::default()).collect();
         Self {
             tallies: Some(tallies),
+            ..self
+        }
+    }
+
+    /// With what it reports of its load.
+    #[must_use]
+    pub fn with_reports(self, reported: Reported) -> Self {
+        Self {
+            reported: Some(reported),
             ..self
         }
     }
@@ -96,6 +110,10 @@ impl EndpointStats {
 
     pub fn limit(&self) -> Option<&Arc<PodLimit>> {
         self.limit.as_ref()
+    }
+
+    pub fn reported(&self) -> Option<&Reported> {
+        self.reported.as_ref()
     }
 
     pub fn latency(&self) -> Option<&PeakEwma> {

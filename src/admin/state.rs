@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{AdminState, TargetView};
-use crate::snapshot::{Health, Member};
+use crate::snapshot::{Health, MEAN_WEIGHT, Member};
 use crate::stats::Count;
 
 #[derive(Serialize)]
@@ -73,6 +73,9 @@ struct Endpoint {
     /// When its ejection ends.
     until: Option<String>,
     weight: u32,
+    /// What `weighted:orca` makes of its reports, 1 being the mean; null while they do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported_weight: Option<Option<f64>>,
     /// What part of its share it gets, while slow start holds it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     slow_start: Option<f64>,
@@ -170,6 +173,7 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         reason,
         until,
         weight: member.endpoint.weight,
+        reported_weight: member.reported.map(|weight| weight.map(of_mean)),
         slow_start: member.ramp.map(|ramp| rounded(ramp.share(Instant::now()))),
         in_flight: member.stats.in_flight(),
         limit: member.stats.limit().map(|limit| limit.most()),
@@ -181,6 +185,10 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         requests,
         share: share(requests, all),
     }
+}
+
+fn of_mean(weight: u32) -> f64 {
+    f64::from(weight) / f64::from(MEAN_WEIGHT)
 }
 
 /// Rounded to four digits: readers want a percentage, not a fraction's tail.

@@ -102,6 +102,7 @@ fn member(number: u8, standing: Standing, health: Health) -> Member {
         }),
         health,
         ramp: None,
+        reported: None,
         stats: Arc::new(EndpointStats::new(2)),
     }
 }
@@ -404,6 +405,8 @@ async fn every_sample_belongs_to_its_family_and_has_its_labels() {
         since: Instant::now(),
         slow: SlowStart::default(),
     });
+    members[0].reported = Some(Some(150));
+    members[1].reported = Some(None);
     stage.snapshots.send_replace(snapshot(3, members));
     let (_, text) = get(&stage.state(), "/metrics").await;
     let families = FAMILIES.iter().map(Family::head);

@@ -20,13 +20,14 @@ pub(super) fn candidate(member: usize, trial: bool) -> Candidate {
 }
 
 /// Every policy, with the counts of its target.
-pub(super) const POLICIES: [&str; 7] = [
+pub(super) const POLICIES: [&str; 8] = [
     "round-robin",
     "random",
     "least-request",
     "least-request:choices=5",
     "peak-ewma",
     "weighted",
+    "weighted:orca",
     "hash:path",
 ];
 
@@ -34,7 +35,7 @@ pub(super) fn balancer(policy: &str) -> Balancer {
     Balancer::new(&policy.parse().unwrap(), &Arc::new(TargetStats::new(1)))
 }
 
-fn each_policy() -> [Balancer; 7] {
+fn each_policy() -> [Balancer; 8] {
     POLICIES.map(balancer)
 }
 

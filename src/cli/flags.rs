@@ -103,7 +103,7 @@ pub struct EndpointArgs {
     pub upstream_protocol: UpstreamProtocol,
 
     /// How the next pod is chosen: round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], weighted,
-    /// hash:header=NAME, hash:cookie=NAME, hash:path or hash:source. docs/policies.md says which to choose. With a
+    /// weighted:orca[:OPTION=VALUE], hash:header=NAME, hash:cookie=NAME, hash:path or hash:source. docs/policies.md says which to choose. With a
     /// Service in front, such as shop/pay=least-request, it is for that one alone; repeat the flag (or separate with
     /// commas)
     #[arg(

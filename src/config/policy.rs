@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::Span;
+use super::{Orca, Span, orca};
 
 /// How the next pod is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Policy {
     },
     /// Each by its weight.
     Weighted,
+    /// Each by the weight that its reports of its load come to.
+    Orca(Orca),
     /// The same for all requests with one key.
     Hash(HashKey),
 }
@@ -63,7 +65,7 @@ const NAMES: [&str; 6] = [
 ];
 
 const POLICIES: &str = "round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], \
-    weighted, hash:header=NAME, hash:cookie=NAME, hash:path and hash:source";
+    weighted, weighted:orca[:OPTION=VALUE], hash:header=NAME, hash:cookie=NAME, hash:path and hash:source";
 
 impl Policy {
     /// Whether a text begins as a policy does, whatever comes of its options.
@@ -82,6 +84,7 @@ impl Policy {
             Self::LeastRequest { .. } => "least-request",
             Self::PeakEwma { .. } => "peak-ewma",
             Self::Weighted => "weighted",
+            Self::Orca(_) => "weighted:orca",
             Self::Hash(_) => "hash",
         }
     }
@@ -98,7 +101,7 @@ impl FromStr for Policy {
         match name {
             "round-robin" => without_option(Self::RoundRobin, option),
             "random" => without_option(Self::Random, option),
-            "weighted" => without_option(Self::Weighted, option),
+            "weighted" => weighted(option),
             "least-request" => {
                 let choices = option.map_or(Ok(USUAL_CHOICES), choices)?;
                 Ok(Self::LeastRequest { choices })
@@ -118,6 +121,23 @@ fn without_option(policy: Policy, option: Option<&str>) -> Result<Policy, String
         None => Ok(policy),
         Some(_) => Err(format!("{policy} has no options: write {policy} alone")),
     }
+}
+
+fn weighted(option: Option<&str>) -> Result<Policy, String> {
+    let Some(option) = option else {
+        return Ok(Policy::Weighted);
+    };
+    let options = match option.split_once(':') {
+        None if option == "orca" => return Ok(Policy::Orca(Orca::default())),
+        Some(("orca", options)) => options,
+        _ => {
+            return Err(format!(
+                "write weighted alone, or {} for weights that pods report",
+                orca::SHAPE
+            ));
+        }
+    };
+    options.parse().map(Policy::Orca)
 }
 
 fn choices(option: &str) -> Result<usize, String> {
@@ -186,6 +206,7 @@ impl fmt::Display for Policy {
             Self::RoundRobin | Self::Random | Self::Weighted => Ok(()),
             Self::LeastRequest { choices } => write!(f, ":choices={choices}"),
             Self::PeakEwma { decay } => write!(f, ":decay={}", Span(*decay)),
+            Self::Orca(orca) => write!(f, ":{orca}"),
             Self::Hash(key) => write!(f, ":{key}"),
         }
     }
@@ -220,6 +241,18 @@ mod tests {
             ("peak-ewma", "peak-ewma:decay=10s"),
             ("peak-ewma:decay=500ms", "peak-ewma:decay=500ms"),
             ("weighted", "weighted"),
+            (
+                "weighted:orca",
+                "weighted:orca:blackout=10s:expiry=3m:error-penalty=1:update=1s",
+            ),
+            (
+                "weighted:orca:blackout=0:update=500ms",
+                "weighted:orca:blackout=0:expiry=3m:error-penalty=1:update=500ms",
+            ),
+            (
+                "weighted:orca:blackout=1m:expiry=1h:error-penalty=1.25:update=100ms",
+                "weighted:orca:blackout=1m:expiry=60m:error-penalty=1.25:update=100ms",
+            ),
             ("hash:header=X-User", "hash:header=x-user"),
             ("hash:cookie=__Host-id", "hash:cookie=__Host-id"),
             ("hash:path", "hash:path"),
@@ -239,6 +272,25 @@ mod tests {
             ("Random", "there are round-robin"),
             ("random:seed=1", "write random alone"),
             ("weighted:", "write weighted alone"),
+            ("weighted:orcas", "write weighted alone"),
+            ("weighted:orca:", "write weighted:orca[:blackout=TIME]"),
+            (
+                "weighted:orca:penalty=1",
+                "write weighted:orca[:blackout=TIME]",
+            ),
+            ("weighted:orca:update=1s:expiry=1m", "in one order"),
+            ("weighted:orca:update=1s:update=2s", "once each"),
+            ("weighted:orca:blackout", "10s, or 0 for none"),
+            ("weighted:orca:blackout=2h", "between 100ms and 60m"),
+            ("weighted:orca:expiry=0", "such as 3m"),
+            ("weighted:orca:expiry=19s", "between 20s and 60m"),
+            ("weighted:orca:update=11s", "between 100ms and 10s"),
+            ("weighted:orca:update=99ms", "such as 1s"),
+            ("weighted:orca:error-penalty=", "between 0 and 100"),
+            ("weighted:orca:error-penalty=-1", "between 0 and 100"),
+            ("weighted:orca:error-penalty=100.1", "between 0 and 100"),
+            ("weighted:orca:error-penalty=1.2345", "between 0 and 100"),
+            ("weighted:orca:error-penalty=inf", "between 0 and 100"),
             ("least-request:", "least-request:choices=N"),
             ("least-request:choices=1", "between 2 and 10"),
             ("least-request:choices=11", "between 2 and 10"),

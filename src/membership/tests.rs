@@ -1,5 +1,6 @@
 mod checked;
 mod ramping;
+mod reports;
 
 use super::*;
 use crate::balance::Ask;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{Response, StatusCode, Version};
+use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::attempt::Attempt;
@@ -28,6 +28,12 @@ impl Answered {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Response(response, _) | Self::Switched(response, _) => response.status(),
+        }
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        match self {
+            Self::Response(response, _) | Self::Switched(response, _) => response.headers(),
         }
     }
 

@@ -14,6 +14,7 @@ use super::verdict::Verdict;
 use crate::admission::PodPermit;
 use crate::balance::TrialPass;
 use crate::error::Kind;
+use crate::load_report::LoadReport;
 use crate::outlier::{Fact, Outcome, SILENCE, Said};
 use crate::pool::Upstream;
 use crate::stats::{self, Count};
@@ -229,6 +230,15 @@ impl Attempt {
                 self.report(Outcome::Answered, false);
             }
             None => {}
+        }
+    }
+
+    /// A response's head or trailers have come, in which a pod may report its load.
+    pub fn heard(&self, headers: &HeaderMap) {
+        if let Some(reported) = self.upstream.reported()
+            && let Some(report) = LoadReport::from_headers(headers)
+        {
+            reported.observe(&report, Instant::now());
         }
     }
 

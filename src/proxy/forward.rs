@@ -56,6 +56,7 @@ impl Proxy {
                 Ok(answered) => {
                     let failures = &self.settings.failures;
                     attempt.answered(answered.verdict(failures, outgoing.is_call));
+                    attempt.heard(answered.headers());
                     let wait = match last {
                         true => None,
                         false => self.wants_another(&answered, &outgoing, retries),

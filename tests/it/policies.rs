@@ -2,6 +2,7 @@
 
 mod hashing;
 mod loads;
+mod orca;
 mod simulation;
 mod slow_start;
 mod subsets;
@@ -15,12 +16,13 @@ use crate::support::client::get;
 use crate::support::log::field;
 use crate::support::{Client, Pod, Sidecar, Slices, manners};
 
-const POLICIES: [&str; 6] = [
+const POLICIES: [&str; 7] = [
     "round-robin",
     "random",
     "least-request",
     "peak-ewma",
     "weighted",
+    "weighted:orca",
     "hash:path",
 ];
 

@@ -13,9 +13,14 @@ namespaceSelector:
 {{- end }}
 {{- end }}
 
+{{/* A time between 100ms and 60m, as a regular expression. */}}
+{{- define "podrobin.policy.time" -}}
+([1-9][0-9]{2,5}ms|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)s|([1-9]|[1-5][0-9]|60)m|1h)
+{{- end }}
+
 {{/* A policy of balancing, as a regular expression. */}}
 {{- define "podrobin.policy.balancing" -}}
-(round-robin|random|weighted|least-request(:choices=([2-9]|10))?|peak-ewma(:decay=([1-9][0-9]{2,5}ms|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)s|([1-9]|[1-5][0-9]|60)m|1h))?|hash:(path|source|(header|cookie)=[a-zA-Z0-9!#$%&*+.^_|~-]+))
+(round-robin|random|weighted(:orca(:blackout=(0|{{ include "podrobin.policy.time" . }}))?(:expiry=((2[0-9]|[3-9][0-9]|[1-9][0-9]{2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)s|([1-9]|[1-5][0-9]|60)m|1h))?(:error-penalty=(([0-9]{1,2}|0[0-9]{2})(\.[0-9]{1,3})?|100(\.0{1,3})?))?(:update=([1-9][0-9]{2,3}ms|([1-9]|10)s))?)?|least-request(:choices=([2-9]|10))?|peak-ewma(:decay={{ include "podrobin.policy.time" . }})?|hash:(path|source|(header|cookie)=[a-zA-Z0-9!#$%&*+.^_|~-]+))
 {{- end }}
 
 {{/* What a pod asks for, and what is wrong with it: the rules of src/inject/, in their words where they are the same. */}}
@@ -63,7 +68,7 @@ namespaceSelector:
         ? '' : 'give an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000', '127.0.0.1:8080']
       : a[0] == 'podrobin.io/policy' ? [
         a[1].split(',').all(e, e.matches(r'^(([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(:([1-9][0-9]{0,4}|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?))?=)?{{ include "podrobin.policy.balancing" . }}$'))
-        ? '' : 'there are round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], weighted, hash:header=NAME, hash:cookie=NAME, hash:path and hash:source', 'random']
+        ? '' : 'there are round-robin, random, least-request[:choices=N], peak-ewma[:decay=TIME], weighted, weighted:orca[:OPTION=VALUE], hash:header=NAME, hash:cookie=NAME, hash:path and hash:source', 'random']
       : a[0] == 'podrobin.io/log-level' ? [
         a[1].split(',').all(part, part.matches('^([a-z0-9_:]+=)?(?i:off|error|warn|info|debug|trace)$'))
         ? '' : 'there are off, error, warn, info, debug and trace', 'debug']

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use super::{Family, Kind, Number, Samples, Series, Target};
 use crate::discovery::Phase;
 use crate::error::Flag;
-use crate::snapshot::Member;
+use crate::snapshot::{MEAN_WEIGHT, Member};
 use crate::stats::{CLASSES, Count, LATENCY_BOUNDS};
 
 const TARGET: &[&str] = &["target"];
@@ -133,6 +133,13 @@ pub const FAMILIES: &[Family] = &[
         labels: POD,
         help: "The weight of this pod, which the policy weighted goes by; 0 drains it under any policy",
         samples: Samples::Series(|target| each_pod(target, |member| member.endpoint.weight.into())),
+    },
+    Family {
+        name: "podrobin_pod_reported_weight",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "What the policy weighted:orca makes of the reports of this pod, 1 being the mean; absent while they do not count",
+        samples: Samples::Series(reported_weights),
     },
     Family {
         name: "podrobin_pod_slow_start",
@@ -377,6 +384,13 @@ fn costs(target: &Target) -> Series {
     let now = Instant::now();
     pods_with(target, |member| {
         Some(Number::Real(member.stats.latency()?.cost(now)?))
+    })
+}
+
+fn reported_weights(target: &Target) -> Series {
+    pods_with(target, |member| {
+        let weight = f64::from(member.reported??) / f64::from(MEAN_WEIGHT);
+        Some(Number::Real(weight))
     })
 }
 

@@ -254,7 +254,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 24] = [
+    let cases: [(&[&str], &[&str]); 25] = [
         (
             &["--service", "cart", "--pending-timeout", "1s"],
             &["--pending-timeout", "add --max-pod-requests"],
@@ -299,6 +299,10 @@ fn a_contradiction_names_the_flags_and_the_mend() {
                 "--policy least-request",
                 "--policy weighted",
             ],
+        ),
+        (
+            &["--endpoint", "10.0.0.1:80=3", "--policy", "weighted:orca"],
+            &["the weight 3", "weighted:orca", "add --policy weighted,"],
         ),
         (
             &["--service", "cart", "--policy", "random,hash:path"],
@@ -388,7 +392,7 @@ fn a_policy_may_be_for_one_service() {
         "--service",
         "1=cart,2=n/pay:http,3=n/pay:grpc,4=mail",
         "--policy",
-        "shop/cart=hash:header=tenant,n/pay=random,n/pay:grpc=least-request:choices=3",
+        "shop/cart=hash:header=tenant,n/pay=weighted:orca:blackout=1m:update=2s,n/pay:grpc=least-request:choices=3",
         "--policy",
         "peak-ewma",
     ];
@@ -400,7 +404,7 @@ fn a_policy_may_be_for_one_service() {
         .collect();
     let wanted = [
         "hash:header=tenant",
-        "random",
+        "weighted:orca:blackout=1m:expiry=3m:error-penalty=1:update=2s",
         "least-request:choices=3",
         "peak-ewma:decay=10s",
     ];

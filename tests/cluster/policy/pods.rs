@@ -29,6 +29,10 @@ pub fn pods() -> Vec<Value> {
     vec![
         choosing("round-robin"),
         choosing("weighted"),
+        choosing("weighted:orca"),
+        choosing("weighted:orca:blackout=0:expiry=20s:error-penalty=100:update=100ms"),
+        choosing("weighted:orca:blackout=1m:expiry=1h:error-penalty=0.125:update=10s"),
+        choosing("weighted:orca:error-penalty=2,cart=weighted:orca:update=5s"),
         choosing("least-request"),
         choosing("least-request:choices=10"),
         choosing("peak-ewma:decay=500ms"),
@@ -170,6 +174,18 @@ pub fn unreadable() -> Vec<(Value, &'static str)> {
             "podrobin.io/policy",
         ),
         (and("podrobin.io/policy", "hash"), "podrobin.io/policy"),
+        (
+            and("podrobin.io/policy", "weighted:orca:update=1s:expiry=1m"),
+            "podrobin.io/policy",
+        ),
+        (
+            and("podrobin.io/policy", "weighted:orca:error-penalty=100.1"),
+            "podrobin.io/policy",
+        ),
+        (
+            and("podrobin.io/policy", "weighted:orca:update=11s"),
+            "podrobin.io/policy",
+        ),
         (and("podrobin.io/policy", "cart=fair"), "podrobin.io/policy"),
         (
             and("podrobin.io/policy", "Cart=random"),
