@@ -1,5 +1,6 @@
 //! Admission: how much of something may be under way at once, all workers together.
 
+mod gradient;
 mod pending;
 mod pod_limit;
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 
+pub use gradient::{Gradient, Range};
 pub use pending::{Pending, Waiter};
 pub use pod_limit::{PodLimit, PodPermit};
 

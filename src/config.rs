@@ -24,7 +24,7 @@ pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
 pub use orca::{ErrorPenalty, Orca};
 pub use outliers::Outliers;
-pub use overload::Overload;
+pub use overload::{Overload, PodRequests};
 pub use policy::{HashKey, MOST_CHOICES, Policy};
 pub use retry::{RetryBackoff, RetryOn, RetrySettings};
 pub use slow_start::SlowStart;

@@ -22,9 +22,9 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::admission::{Pending, PodLimit};
+use crate::admission::{Gradient, Pending, PodLimit, Range};
 use crate::balance::{Balancer, Candidate};
-use crate::config::{HealthCheck, Outliers, Policy, SlowStart, Subset};
+use crate::config::{HealthCheck, Outliers, PodRequests, Policy, SlowStart, Subset};
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::health_check::{self, Report};
@@ -70,9 +70,23 @@ pub struct Choice {
 /// What pods are given at most.
 #[derive(Clone, Debug)]
 pub struct Rooms {
-    pub requests: usize,
+    pub requests: PodRequests,
     /// Who waits while all are full.
     pub pending: Arc<Pending>,
+}
+
+impl Rooms {
+    /// That of a pod that is new.
+    fn limit(&self, now: Instant) -> Arc<PodLimit> {
+        let pending = self.pending.clone();
+        match self.requests {
+            PodRequests::Fixed(most) => PodLimit::new(most, pending),
+            PodRequests::Adaptive { min, max } => {
+                let gradient = Gradient::new(Range { min, max }, now, fastrand::f64());
+                PodLimit::adaptive(gradient, pending)
+            }
+        }
+    }
 }
 
 /// Holds the list, what is held against its members, and whose turn it is.
@@ -229,7 +243,7 @@ impl Membership {
     fn new_stats(&self, now: Instant) -> Arc<EndpointStats> {
         let stats = self.balancer.stats(self.workers, now);
         Arc::new(match &self.rooms {
-            Some(rooms) => stats.limited(PodLimit::new(rooms.requests, rooms.pending.clone())),
+            Some(rooms) => stats.limited(rooms.limit(now)),
             None => stats,
         })
     }

@@ -1,11 +1,12 @@
 //! The most that one pod is given at a time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use super::Pending;
+use super::{Gradient, Pending};
 
 /// A pod's bound, all workers together, and how much of it is used.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct PodLimit {
     used: CachePadded<AtomicUsize>,
     /// Who waits for room at any pod of the target.
     pending: Arc<Pending>,
+    /// What moves the bound, where it is not fixed.
+    gradient: Option<Mutex<Gradient>>,
 }
 
 /// One place at a pod. Given back when dropped, which is told to whoever has waited longest.
@@ -26,7 +29,37 @@ impl PodLimit {
             most: most.into(),
             used: CachePadded::default(),
             pending,
+            gradient: None,
         })
+    }
+
+    /// One that follows the pod's latency.
+    pub fn adaptive(gradient: Gradient, pending: Arc<Pending>) -> Arc<Self> {
+        Arc::new(Self {
+            most: gradient.limit().into(),
+            used: CachePadded::default(),
+            pending,
+            gradient: Some(Mutex::new(gradient)),
+        })
+    }
+
+    /// Whether it wants to hear how long attempts take.
+    pub fn is_adaptive(&self) -> bool {
+        self.gradient.is_some()
+    }
+
+    /// An attempt has ended after `took`, with an answer or not. While another worker tells of one this is not heard:
+    /// some are enough.
+    pub fn observe(&self, took: Duration, answered: bool, now: Instant) {
+        let gradient = self
+            .gradient
+            .as_ref()
+            .and_then(|gradient| gradient.try_lock().ok());
+        if let Some(mut gradient) = gradient
+            && gradient.observe(took, answered, self.used(), now)
+        {
+            self.set_most(gradient.limit());
+        }
     }
 
     /// A place, or `None` where all are taken. Never one too many, not for a moment: who meanwhile finds it full may go

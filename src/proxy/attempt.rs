@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tokio::time::Sleep;
 use super::replay::{AttemptBody, Replay};
 use super::reporter::Reporter;
 use super::verdict::Verdict;
-use crate::admission::PodPermit;
+use crate::admission::{PodLimit, PodPermit};
 use crate::balance::TrialPass;
 use crate::error::Kind;
 use crate::load_report::LoadReport;
@@ -129,7 +130,7 @@ impl Attempt {
 
     /// The request is being sent, perhaps again after a kept connection turned out to be closed.
     pub fn sending(&mut self) {
-        if self.upstream.latency().is_some() {
+        if self.upstream.latency().is_some() || self.adaptive().is_some() {
             self.sent = Some(Instant::now());
         }
     }
@@ -253,14 +254,27 @@ impl Attempt {
         blamed && self.report(Outcome::Failed(kind), blame == Blame::Refused)
     }
 
-    /// Has the pod's latency told, if the policy goes by it. What a client took to send its body is left out, and if it
-    /// is not sent yet, nothing is known. Gives back what the outcome counts for.
+    /// The pod's limit, where that follows its latency.
+    fn adaptive(&self) -> Option<&Arc<PodLimit>> {
+        self.upstream.limit().filter(|limit| limit.is_adaptive())
+    }
+
+    /// Has the pod's latency told, if the policy or its limit goes by it. What a client took to send its body is left
+    /// out, and if it is not sent yet, nothing is known. Gives back what the outcome counts for.
     fn observe(&self, outcome: stats::Outcome) -> f64 {
-        let Some(latency) = self.upstream.latency() else {
+        let (latency, limit) = (self.upstream.latency(), self.adaptive());
+        if latency.is_none() && limit.is_none() {
             return 0.0;
-        };
+        }
         let now = Instant::now();
         let since = self.body.pods_turn(self.sent.unwrap_or(self.started));
+        if let (Some(limit), Some(since)) = (limit, since) {
+            let answered = matches!(outcome, stats::Outcome::Answered | stats::Outcome::Begun);
+            limit.observe(now.duration_since(since), answered, now);
+        }
+        let Some(latency) = latency else {
+            return 0.0;
+        };
         match (since, outcome) {
             (Some(since), _) => latency.observe(outcome, now.duration_since(since), now),
             (None, stats::Outcome::Failed) => latency.observe(outcome, Duration::ZERO, now),

@@ -2,20 +2,16 @@
 
 use clap::Args;
 
-use crate::config::Overload;
+use crate::config::{Overload, PodRequests};
 use crate::value::{self, Span};
 
 #[derive(Args, Clone, Debug)]
 pub struct OverloadArgs {
-    /// Most requests in flight at one pod from this sidecar: a pod that has as many is passed over. By default no
-    /// limit. An upgraded connection is no request in flight any more
-    #[arg(
-        long,
-        env = "PODROBIN_MAX_POD_REQUESTS",
-        value_name = "N",
-        value_parser = value::count::<1, 1_000_000>
-    )]
-    pub max_pod_requests: Option<usize>,
+    /// Most requests in flight at one pod from this sidecar: a pod that has as many is passed over. A number, or what
+    /// the pod's latency says it can do: adaptive[:min=N,max=N] (3 and 1000). By default no limit. An upgraded
+    /// connection is no request in flight any more. docs/overload.md
+    #[arg(long, env = "PODROBIN_MAX_POD_REQUESTS", value_name = "LIMIT")]
+    pub max_pod_requests: Option<PodRequests>,
 
     /// Requests that wait for room, per listener, while each pod has as much as it may be given; 0 answers 503 at once.
     /// It is about full pods: for want of any pod --max-held is the bound

@@ -12,8 +12,8 @@ pub(super) fn resolve(args: &OverloadArgs, origin: &Origin<'_>) -> Result<Overlo
     };
     match origin.first_given(&["pending", "pending_timeout"]) {
         Some(idle) if !overload.is_on() => Err(Refusal::usage(format_args!(
-            "{idle} is about requests that wait while every pod is full, and no pod ever is: add --max-pod-requests N, \
-             or leave it out"
+            "{idle} is about requests that wait while every pod is full, and no pod ever is: add --max-pod-requests N (or \
+             adaptive), or leave it out"
         ))),
         _ => Ok(overload),
     }

@@ -4,8 +4,8 @@ use rustls::pki_types::ServerName;
 use super::*;
 use crate::config::{
     ClientFiles, FailureCodes, FailureStatuses, Failures, FamilyChoice, FileSelector, HealthCheck,
-    LogFormat, NewPods, Outliers, Overload, Policy, PortRef, RetrySettings, SlowStart, Statuses,
-    Thresholds, TlsFiles, TlsWhen, UpstreamTls,
+    LogFormat, NewPods, Outliers, Overload, PodRequests, Policy, PortRef, RetrySettings, SlowStart,
+    Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -167,7 +167,7 @@ fn every_flag_reaches_its_setting() {
     assert_eq!(
         config.overload,
         Overload {
-            pod_requests: Some(23),
+            pod_requests: Some(PodRequests::Fixed(23)),
             pending: 24,
             pending_timeout: ms(25),
         }

@@ -113,12 +113,22 @@ async fn with_a_limit_the_pods_do_what_they_can_under_three_times_as_much() {
     // One more than it works on, so that it need not wait for the next.
     let limit = (AT_A_TIME + 1).to_string();
     let with = goodput(rate, |plan| plan.with("--max-pod-requests", &limit)).await;
+    let adaptive = goodput(rate, |plan| {
+        plan.with("--max-pod-requests", "adaptive:max=50")
+    })
+    .await;
     println!(
-        "a second: capacity {capacity:.0}, goodput {without:.0} without a limit, {with:.0} with one"
+        "a second: capacity {capacity:.0}, goodput {without:.0} without a limit, {with:.0} with one, \
+         {adaptive:.0} with one that adapts"
     );
     assert!(
         with >= 0.9 * capacity,
         "{with:.0} of {capacity:.0} a second with a limit"
+    );
+    // It has to find out first, and a few answers a second are little to go by: the rest is simulated.
+    assert!(
+        adaptive >= 0.6 * capacity,
+        "{adaptive:.0} of {capacity:.0} a second with a limit that adapts"
     );
     assert!(
         without < 0.5 * capacity,
