@@ -2,11 +2,16 @@
 //! little to do, and shrinks as far as they come slower.
 //!
 //! Time is cut into windows. Over each, the mean latency is held against a baseline, which is measured at first and
-//! every now and then with so few requests in flight that hardly one waits for another. A limit that shrinks and does not
-//! make answers faster was not what made them slow: that is how fast the pod is now. It is the gradient of Netflix's
-//! concurrency-limits, with a baseline that is measured again as in Envoy's adaptive concurrency.
+//! every now and then with so few requests in flight that hardly one waits for another. What chance can do to the two
+//! means is no sign of anything. A limit that shrinks and does not make answers faster was not what made them slow: that
+//! is how fast the pod is now. It is the gradient of Netflix's concurrency-limits, with a baseline that is measured again
+//! as in Envoy's adaptive concurrency.
+
+mod window;
 
 use std::time::{Duration, Instant};
+
+use window::{BEST_KNOWN, LONGEST_WINDOW, Mean, Wanted, Window};
 
 /// Between these the limit stays. `min` is at least 1, `max` at least `min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +25,18 @@ pub struct Range {
 pub struct Gradient {
     range: Range,
     limit: f64,
-    /// Mean latency in seconds with little to do; `None` before the first window's end.
-    baseline: Option<f64>,
+    /// Latency with little to do; `None` before the first window's end.
+    baseline: Option<Mean>,
     start: Start,
     /// While the baseline is measured again, what the limit goes back to.
     probing: Option<f64>,
     probe_at: Instant,
     /// The limit and the mean where the limit began to shrink.
     shrinks: Option<Shrinking>,
+    /// Where the limit last began to shrink: it comes back there sooner than it grows beyond.
+    shrank_from: f64,
+    /// Windows without a queue, since the limit last shrank.
+    calm: u32,
     window: Window,
 }
 
@@ -52,29 +61,21 @@ struct Shrinking {
     at_least: u32,
 }
 
-/// What has come since a window began.
-#[derive(Debug)]
-struct Window {
-    began: Instant,
-    samples: u32,
-    sum: f64,
-    squares: f64,
-    /// The most in flight at a time.
-    peak: usize,
-}
-
-/// A window lasts as long as this at least, and until it has so many answers.
+/// A window lasts for as long as this at least, and until it has so many answers, or few that are alike.
 const WINDOW: Duration = Duration::from_millis(100);
 const SAMPLES: u32 = 50;
 
 /// Nor is it shorter than so many answers one after the other take.
 const TURNS: f64 = 3.0;
 
-/// But no longer than this, where it has any answer.
-const LONGEST_WINDOW: Duration = Duration::from_secs(2);
+/// While the limit doubles there is far to go, and a mean that may be off by so much will do.
+const ROUGHLY: f64 = 0.2;
 
-/// So much slower than the baseline is not slower: means of few answers differ by as much.
+/// So much slower than the baseline is not slower.
 const TOLERANCE: f64 = 1.05;
+
+/// So many may wait at the pod, lest it wait for the next itself.
+const HEAD_ROOM: f64 = 2.0;
 
 /// How far one window can take the limit down.
 const STEEPEST: f64 = 0.5;
@@ -82,11 +83,13 @@ const STEEPEST: f64 = 0.5;
 /// What ends the doubling at the beginning.
 const CLEARLY: f64 = 0.8;
 
-/// What a window without a queue adds, in parts of the limit; at least 1.
+/// What a window without a queue adds, in parts of the limit; at least 1. The second in a row adds twice as much, and so
+/// on up to so many.
 const GROWTH: f64 = 0.03;
+const MOST_CALM: u32 = 10;
 
-/// How much of a baseline one window can change that was measured with little to do.
-const EASE: f64 = 0.2;
+/// Or this part of the way back to where the limit began to shrink, if that is more.
+const RETURN: f64 = 0.5;
 
 /// The limit has shrunk to this part: time to look whether it has helped.
 const FAR: f64 = 0.7;
@@ -114,6 +117,8 @@ impl Gradient {
             probing: None,
             probe_at: now + FIRST_PROBE.mul_f64(1.0 + jitter),
             shrinks: None,
+            shrank_from: 0.0,
+            calm: 0,
             window: Window::new(now),
         }
     }
@@ -135,59 +140,63 @@ impl Gradient {
         in_flight: usize,
         now: Instant,
     ) -> bool {
-        let took_seconds = took.as_secs_f64();
-        let tells = answered || self.baseline.is_some_and(|usual| took_seconds > usual);
         let window = &mut self.window;
         window.peak = window.peak.max(in_flight);
-        if tells && now >= window.began {
-            window.samples += 1;
-            window.sum += took_seconds;
-            window.squares += took_seconds * took_seconds;
+        let usual = self.baseline.map(|baseline| baseline.seconds);
+        if answered || usual.is_some_and(|usual| took.as_secs_f64() > usual) {
+            window.add(took, now);
         }
-        let lasted = now.saturating_duration_since(window.began);
-        let samples = match self.probing {
-            Some(_) => 2 * SAMPLES,
-            None => SAMPLES,
-        };
-        let is_whole = window.samples >= samples || lasted >= LONGEST_WINDOW;
-        let turns = Duration::from_secs_f64(TURNS * self.baseline.unwrap_or(0.0));
-        let least = turns.clamp(WINDOW, LONGEST_WINDOW);
-        if lasted < least || window.samples == 0 || !is_whole {
+        let Some(mean) = self.window.mean(self.wanted(), now) else {
             return false;
-        }
-        let samples = f64::from(window.samples);
-        let mean = window.sum / samples;
-        let variance = (window.squares / samples - mean * mean).max(0.0);
-        // How far the mean of so many may be off, as a part of it.
-        let error = (variance / samples).sqrt() / mean;
-        let tolerance = TOLERANCE + error;
-        let peak = window.peak;
+        };
+        let peak = self.window.peak;
         // What ends by then was among those that the limit let in before.
-        let settled = now + Duration::from_secs_f64(mean).min(LONGEST_WINDOW);
+        let settled = now + Duration::from_secs_f64(mean.seconds).min(LONGEST_WINDOW);
         self.window = Window::new(settled);
-        self.close(mean, tolerance, peak, now);
+        self.close(mean, peak, now);
         true
     }
 
-    fn close(&mut self, mean: f64, tolerance: f64, peak: usize, now: Instant) {
+    fn wanted(&self) -> Wanted {
+        let (turns, samples, error) = match (self.probing, self.start) {
+            (Some(_), _) => (TURNS, 2 * SAMPLES, BEST_KNOWN),
+            (None, Start::Over) => (TURNS, SAMPLES, BEST_KNOWN),
+            (None, Start::Doubling | Start::Doubtful) => (1.0, SAMPLES, ROUGHLY),
+        };
+        let usual = self.baseline.map_or(0.0, |baseline| baseline.seconds);
+        let turns = Duration::try_from_secs_f64(turns * usual);
+        Wanted {
+            lasted: turns.unwrap_or(LONGEST_WINDOW).max(WINDOW),
+            samples,
+            error,
+        }
+    }
+
+    fn close(&mut self, mean: Mean, peak: usize, now: Instant) {
         let Some(baseline) = self.baseline else {
             self.baseline = Some(mean);
             return;
         };
+        // How far the ratio of the two may be off.
+        let chance = mean.error.hypot(baseline.error);
         if self.probing.take().is_some() {
-            let differs = (mean / baseline - 1.0).abs() > 1.0 - CLEARLY;
+            let differs = (mean.seconds / baseline.seconds - 1.0).abs() > 1.0 - CLEARLY + chance;
             self.baseline = Some(match differs {
                 true => mean,
-                false => f64::midpoint(mean, baseline),
+                false => baseline.with(mean),
             });
             return;
         }
+        // As much slower as those make answers that may wait.
+        let head_room = self.limit / (self.limit - HEAD_ROOM).max(HEAD_ROOM);
+        let tolerance = TOLERANCE.max(head_room) + chance;
+        let ratio = baseline.seconds / mean.seconds;
         // With less than half of what is allowed, nobody waits for another: this is how fast the pod is.
         let is_idle = (peak as f64) < self.limit * PROBE_AT;
-        if is_idle || mean * TOLERANCE < baseline {
-            self.baseline = Some(baseline + EASE * (mean - baseline));
+        if is_idle || ratio > TOLERANCE + chance {
+            self.baseline = Some(baseline.eased(mean));
         }
-        let gradient = (tolerance * baseline / mean).clamp(STEEPEST, 1.0);
+        let gradient = (tolerance * ratio).clamp(STEEPEST, 1.0);
         // Half of the way, lest the limit follow chance.
         let gradient = match gradient < CLEARLY {
             true => gradient,
@@ -201,14 +210,19 @@ impl Gradient {
             }
         } else if gradient < 1.0 {
             self.start = Start::Over;
+            self.calm = 0;
             self.shrink(gradient, mean);
         } else if !is_idle {
             self.shrinks = None;
             let more = match self.start {
-                Start::Over => (self.limit * GROWTH).max(1.0),
+                Start::Over => {
+                    self.calm = (self.calm + 1).min(MOST_CALM);
+                    let on = (self.limit * GROWTH).max(1.0) * f64::from(self.calm);
+                    on.max((self.shrank_from - self.limit) * RETURN)
+                }
                 Start::Doubling | Start::Doubtful => {
                     // Of several windows, it is measured better than of one.
-                    self.baseline = Some(f64::midpoint(mean, baseline));
+                    self.baseline = Some(baseline.with(mean));
                     self.limit
                 }
             };
@@ -226,10 +240,13 @@ impl Gradient {
 
 impl Gradient {
     /// Gives the pod less, unless that has not made it faster: then this is how fast it is.
-    fn shrink(&mut self, gradient: f64, mean: f64) {
+    fn shrink(&mut self, gradient: f64, mean: Mean) {
+        if self.shrinks.is_none() {
+            self.shrank_from = self.limit;
+        }
         let shrinking = self.shrinks.get_or_insert(Shrinking {
             from: self.limit,
-            mean,
+            mean: mean.seconds,
             windows: 0,
             is_doubtful: false,
             at_least: 0,
@@ -245,8 +262,8 @@ impl Gradient {
         }
         // Were it for a queue, answers would be faster by as much as there are fewer. Slower than before, the pod is
         // becoming so just now, and it is too early to tell why.
-        let helped = mean < shrinking.mean * (1.0 + FAR) / 2.0;
-        let changes = mean > shrinking.mean * (3.0 - FAR) / 2.0;
+        let helped = mean.seconds < shrinking.mean * (1.0 + FAR) / 2.0;
+        let changes = mean.seconds > shrinking.mean * (3.0 - FAR) / 2.0;
         // Nor does one window say much that may have begun before the pod changed.
         let is_judged = shrinking.windows > 1 || shrinking.is_doubtful;
         if shrinking.at_least >= PATIENCE || (is_judged && !helped && !changes) {
@@ -256,24 +273,12 @@ impl Gradient {
         }
         *shrinking = Shrinking {
             from: self.limit,
-            mean,
+            mean: mean.seconds,
             windows: 1,
             is_doubtful: !helped,
             ..*shrinking
         };
         self.limit *= gradient;
-    }
-}
-
-impl Window {
-    fn new(began: Instant) -> Self {
-        Self {
-            began,
-            samples: 0,
-            sum: 0.0,
-            squares: 0.0,
-            peak: 0,
-        }
     }
 }
 

@@ -13,6 +13,9 @@ struct Pod {
     work: f64,
     /// How much single requests differ: none (0) to exponentially (1).
     spread: f64,
+    /// Nothing goes on there for the second of these, in seconds, after each first: a garbage collector, or a machine
+    /// that others use too.
+    pauses: Option<(f64, f64)>,
 }
 
 /// A pod behind its limit, whose clients send whatever the limit lets through, or so many a second.
@@ -30,8 +33,9 @@ struct Scene {
     /// A second; as many as the limit allows where there is none.
     rate: Option<f64>,
     next_arrival: f64,
-    answered: usize,
     refused: usize,
+    /// Seconds of work that the pod has done.
+    busy: f64,
     /// The limit over time.
     area: f64,
 }
@@ -56,7 +60,7 @@ impl Scene {
             ends: BinaryHeap::new(),
             rate: None,
             next_arrival: 0.0,
-            answered: 0,
+            busy: 0.0,
             refused: 0,
             area: 0.0,
         }
@@ -90,7 +94,8 @@ impl Scene {
             self.at_work += 1;
             let spread = self.pod.spread;
             let took = self.pod.work * (1.0 - spread + spread * self.exponential());
-            let end = Duration::from_secs_f64(self.now + took).as_micros();
+            let end = self.pod.end(self.now, took);
+            let end = Duration::from_secs_f64(end).as_micros();
             let end = i64::try_from(end).unwrap();
             self.ends.push((-end, began.to_bits()));
         }
@@ -113,6 +118,7 @@ impl Scene {
                 .map_or(f64::INFINITY, |(end, _)| -*end as f64 / 1e6);
             let arrival = self.rate.map_or(f64::INFINITY, |_| self.next_arrival);
             let next = end.min(arrival).min(until).max(self.now);
+            self.busy += (next - self.now) * self.at_work as f64;
             self.area += (next - self.now) * self.gradient.limit() as f64;
             self.now = next;
             if next >= until {
@@ -132,9 +138,36 @@ impl Scene {
             assert!((RANGE.min..=RANGE.max).contains(&limit));
             self.at_work -= 1;
             self.in_flight -= 1;
-            self.answered += 1;
             self.work();
         }
+    }
+}
+
+impl Pod {
+    /// When work that takes so long comes to its end.
+    fn end(self, began: f64, took: f64) -> f64 {
+        let Some((every, pause)) = self.pauses else {
+            return began + took;
+        };
+        let (mut now, mut left) = (began, took);
+        loop {
+            let round = (now / every).floor() * every;
+            now = now.max(round + pause);
+            if now + left <= round + every {
+                return now + left;
+            }
+            left -= round + every - now;
+            // Past the edge for certain, whatever the rounding.
+            now = round + every * (1.0 + 1e-9);
+        }
+    }
+
+    /// Answers a second.
+    fn able(self) -> f64 {
+        let works = self
+            .pauses
+            .map_or(1.0, |(every, pause)| 1.0 - pause / every);
+        self.at_a_time as f64 / self.work * works
     }
 }
 
@@ -143,11 +176,12 @@ fn pod(at_a_time: usize, work: f64, spread: f64) -> Pod {
         at_a_time,
         work,
         spread,
+        pauses: None,
     }
 }
 
 #[test]
-fn it_finds_what_a_pod_can_do_at_a_time_within_a_fifth() {
+fn it_finds_what_a_pod_can_do_at_a_time_and_leaves_a_little_room() {
     let pods = [
         pod(8, 0.01, 0.0),
         pod(8, 0.01, 0.5),
@@ -165,22 +199,76 @@ fn it_finds_what_a_pod_can_do_at_a_time_within_a_fifth() {
             // The baseline is measured again meanwhile.
             let found = scene.run(45.0);
             let able = pod.at_a_time as f64;
-            assert!((found - able).abs() <= 0.2 * able, "{found}: {pod:?}");
+            let (least, most) = (0.9 * able, 1.3 * able + 2.0);
+            assert!((least..=most).contains(&found), "{found}: {pod:?}");
+        }
+    }
+}
+
+/// The share of what the pod can do that it does in so many seconds: of its places that are at work.
+fn share(scene: &mut Scene, seconds: f64) -> f64 {
+    scene.busy = 0.0;
+    scene.run(seconds);
+    scene.busy / seconds / scene.pod.at_a_time as f64
+}
+
+/// Pods of all kinds: how many at a time, for how long, and how much that differs.
+fn kinds() -> impl Iterator<Item = Pod> {
+    let kinds = [
+        (1, 0.1),
+        (2, 0.05),
+        (4, 0.01),
+        (4, 0.1),
+        (8, 0.01),
+        (16, 0.02),
+        (32, 0.05),
+        (64, 0.1),
+    ];
+    let spreads = [0.0, 0.5, 1.0];
+    let kinds = kinds
+        .into_iter()
+        .flat_map(move |kind| spreads.map(|spread| (kind, spread)));
+    kinds.map(|((at_a_time, work), spread)| pod(at_a_time, work, spread))
+}
+
+#[test]
+fn under_three_times_as_much_a_pod_does_nine_tenths_of_what_it_can() {
+    for pod in kinds() {
+        asked_three_times_as_much(pod);
+    }
+}
+
+/// Three times as much as the pod can do, and no queue but its own: less than nine tenths of it is never done.
+fn asked_three_times_as_much(pod: Pod) {
+    for seed in 0..SEEDS {
+        let mut scene = Scene::new(pod, seed).at_rate(3.0 * pod.able());
+        scene.run(10.0);
+        // Long enough for the baseline to be measured again, and for chance to even out.
+        let share = share(&mut scene, 35.0);
+        assert!(share >= 0.9, "{share} of what it can: {pod:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_pauses_does_nine_tenths_of_what_it_can_all_the_same() {
+    // A garbage collector, and a machine with other things to do.
+    for pauses in [(5.0, 0.2), (0.5, 0.03)] {
+        for mut pod in kinds().filter(|pod| matches!(pod.at_a_time, 4 | 32)) {
+            pod.pauses = Some(pauses);
+            asked_three_times_as_much(pod);
         }
     }
 }
 
 #[test]
-fn under_three_times_as_much_a_pod_does_nine_tenths_of_what_it_can() {
-    for pod in [pod(8, 0.01, 0.5), pod(8, 0.01, 1.0), pod(32, 0.05, 0.5)] {
+fn a_pod_has_what_it_can_do_within_seconds() {
+    for (spread, least) in [(0.0, 0.99), (0.5, 0.9)] {
         for seed in 0..SEEDS {
-            let able = pod.at_a_time as f64 / pod.work;
-            let mut scene = Scene::new(pod, seed).at_rate(3.0 * able);
-            scene.run(10.0);
-            let before = scene.answered;
-            scene.run(60.0);
-            let rate = (scene.answered - before) as f64 / 60.0;
-            assert!(rate >= 0.9 * able, "{rate} of {able} a second: {pod:?}");
+            // Ten answers a second at each place: there is little to go by.
+            let mut scene = Scene::new(pod(4, 0.1, spread), seed);
+            scene.run(3.0);
+            let share = share(&mut scene, 2.0);
+            assert!(share >= least, "{share} with a spread of {spread}");
         }
     }
 }
