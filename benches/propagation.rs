@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use podrobin::demo::api::Api;
-use podrobin::demo::load::Load;
+use podrobin::demo::load::{Load, Traffic};
 use podrobin::demo::manifest::{self, Entry, Standing};
 use podrobin::demo::sidecar::Sidecar;
 
@@ -109,9 +109,9 @@ fn measure() -> Result<Measured, Failure> {
 async fn churn(api: &Api, server: SocketAddr, pods: &[Pod]) -> Result<Measured, Failure> {
     let mut generation = vec![0_usize; pods.len()];
     publish(api, pods, &generation, None)?;
-    let sidecar = Sidecar::start(server).await?;
+    let sidecar = Sidecar::start(server, &[]).await?;
     let proxy = sidecar.proxy;
-    let load = on_thread(async move { Load::start(proxy, RATE) })?;
+    let load = on_thread(async move { Load::start(proxy, Traffic::patient(RATE)) })?;
     for pod in pods {
         request_after(pod, pod.since()).await?;
     }

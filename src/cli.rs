@@ -11,7 +11,7 @@ mod resolve;
 pub mod waiting;
 pub mod webhook;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -132,7 +132,7 @@ pub fn parse(
     surroundings: &Surroundings,
 ) -> Result<Invocation, Refusal> {
     let args: Vec<OsString> = args.into_iter().collect();
-    let mut matches = without_empty_variables(command())
+    let mut matches = without_variables(command(), is_empty)
         .try_get_matches_from(&args)
         .map_err(|error| Refusal::from_clap(&error, &args))?;
     let cli = Cli::from_arg_matches_mut(&mut matches.clone())
@@ -175,6 +175,24 @@ pub fn parse(
     }
 }
 
+/// What `podrobin run` followed by `flags` means, whatever stands in the environment.
+pub fn run_config(flags: &[&str], surroundings: &Surroundings) -> Result<Config, Refusal> {
+    let args: Vec<OsString> = ["podrobin", "run"]
+        .iter()
+        .chain(flags)
+        .map(OsString::from)
+        .collect();
+    let refusal = |error: clap::Error| Refusal::from_clap(&error, &args);
+    let mut matches = without_variables(command(), |_| true)
+        .try_get_matches_from(&args)
+        .map_err(refusal)?;
+    let Some((_, run)) = matches.remove_subcommand() else {
+        return Err(Refusal::usage("no command"));
+    };
+    let given = flags::RunArgs::from_arg_matches(&run).map_err(refusal)?;
+    resolve::config(given, Some(&run), surroundings)
+}
+
 impl flags::AccessLogArg {
     fn format(self) -> Option<LogFormat> {
         match self {
@@ -186,14 +204,19 @@ impl flags::AccessLogArg {
 }
 
 /// An empty variable counts as unset: the Downward API gives an empty one for a label that a pod does not have.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
+fn is_empty(variable: &OsStr) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value.is_empty())
+}
+
+/// The command without those of its variables.
+fn without_variables(command: clap::Command, dropped: fn(&OsStr) -> bool) -> clap::Command {
     command
         .mut_args(|arg| {
-            let empty = arg
-                .get_env()
-                .and_then(std::env::var_os)
-                .is_some_and(|value| value.is_empty());
-            if empty { arg.env(None) } else { arg }
+            if arg.get_env().is_some_and(dropped) {
+                arg.env(None)
+            } else {
+                arg
+            }
         })
-        .mut_subcommands(without_empty_variables)
+        .mut_subcommands(|command| without_variables(command, dropped))
 }

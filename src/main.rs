@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         }
         Invocation::Demo(flags) => {
             let options = demo::Options {
+                scene: flags.scene,
                 duration: flags.duration.0,
                 pods: flags.pods,
                 rate: flags.rate,

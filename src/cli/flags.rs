@@ -2,6 +2,7 @@
 //!
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
+mod demo;
 mod failures;
 mod health_check;
 mod outliers;
@@ -22,6 +23,7 @@ use crate::config::{
 use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
+pub use demo::{DemoArgs, Scene};
 pub use failures::FailureArgs;
 pub use health_check::HealthCheckArgs;
 pub use outliers::OutlierArgs;
@@ -478,41 +480,4 @@ pub enum AccessLogArg {
     Off,
     Text,
     Json,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct DemoArgs {
-    /// How long it goes on
-    #[arg(
-        long = "for",
-        env = "PODROBIN_DEMO_FOR",
-        value_name = "TIME",
-        default_value = "10s",
-        value_parser = value::positive
-    )]
-    pub duration: Span,
-
-    /// Toy pods to begin with
-    #[arg(
-        long,
-        env = "PODROBIN_DEMO_PODS",
-        value_name = "N",
-        default_value_t = 3,
-        value_parser = value::count::<1, 50>
-    )]
-    pub pods: usize,
-
-    /// Requests a second
-    #[arg(
-        long,
-        env = "PODROBIN_DEMO_RATE",
-        value_name = "N",
-        default_value_t = 500,
-        value_parser = clap::value_parser!(u32).range(1..=20_000)
-    )]
-    pub rate: u32,
-
-    /// Plain lines instead of a live view, as when standard output is no terminal
-    #[arg(long, env = "PODROBIN_DEMO_PLAIN")]
-    pub plain: bool,
 }

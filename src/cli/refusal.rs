@@ -49,6 +49,12 @@ impl Refusal {
     }
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text.trim_end())
+    }
+}
+
 /// Where to read on; without a command, that one is needed.
 fn hint(args: &[OsString]) -> String {
     let command = super::command();

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::manifest::{self, Entry, SERVICE, Standing};
-use super::pod::Pod;
+use super::pod::{Manner, Pod};
 
 /// Letters of generated names, as Kubernetes has them: no vowels, no words.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -28,8 +28,8 @@ pub struct Deployment {
 
 struct Inner {
     publish: Publish,
-    /// How long a pod takes for an answer.
-    work: Duration,
+    /// What a new pod makes of a request.
+    manner: Manner,
     roster: Mutex<Roster>,
 }
 
@@ -65,7 +65,7 @@ impl Leave {
 }
 
 impl Deployment {
-    pub fn new(publish: Publish, work: Duration, mut random: fastrand::Rng) -> Self {
+    pub fn new(publish: Publish, manner: Manner, mut random: fastrand::Rng) -> Self {
         let roster = Roster {
             pods: Vec::new(),
             ports: BTreeSet::new(),
@@ -75,7 +75,7 @@ impl Deployment {
         };
         let inner = Inner {
             publish,
-            work,
+            manner,
             roster: Mutex::new(roster),
         };
         Self {
@@ -158,6 +158,15 @@ impl Deployment {
         }
     }
 
+    /// Lets a pod of this name answer in another manner.
+    pub fn behave(&self, name: &str, manner: Manner) {
+        for member in &self.roster().pods {
+            if member.entry.name == name {
+                member.pod.behave(manner);
+            }
+        }
+    }
+
     async fn start(&self) -> std::io::Result<String> {
         let (host, port) = {
             let mut roster = self.roster();
@@ -167,7 +176,7 @@ impl Deployment {
         let listener = bind(host, port).await?;
         let mut roster = self.roster();
         let name = roster.name();
-        let pod = Pod::start(listener, &name, self.inner.work)?;
+        let pod = Pod::start(listener, &name, self.inner.manner)?;
         roster.ports.insert(pod.address.port());
         let entry = Entry {
             name: name.clone(),
@@ -289,7 +298,10 @@ mod tests {
         let sink = Arc::clone(&published);
         let publish = Box::new(move |slice| sink.lock().unwrap().push(slice));
         let random = fastrand::Rng::with_seed(7);
-        (Deployment::new(publish, Duration::ZERO, random), published)
+        (
+            Deployment::new(publish, Manner::Answers(Duration::ZERO), random),
+            published,
+        )
     }
 
     /// (ready, terminating) of each slice that was published.

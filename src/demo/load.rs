@@ -14,22 +14,30 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
-/// Requests a second one client sends at most: with more clients than that, more are held at once.
-const RATE_PER_CLIENT: u32 = 10;
+use super::times::Times;
+use crate::config::Span;
 
 /// Clients at most, each with one connection.
 const CLIENTS: u32 = 200;
 
-/// How long a client waits for an answer: longer than the sidecar holds a request.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Every so many requests one is a POST: it may not be repeated once it was sent.
-const POST_EVERY: u64 = 4;
-
 /// Causes of failure that are kept to be shown.
 const CAUSES: usize = 5;
+
+/// What the clients do.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Requests a second of all clients together.
+    pub rate: u32,
+    /// Of these, what one client sends: it has one request under way at a time, so that the less it sends the more
+    /// can wait at once.
+    pub each: u32,
+    /// How long a client waits for an answer.
+    pub patience: Duration,
+    /// Every so many requests one is a POST, which may not be repeated once it was sent; none for 0.
+    pub post_every: u64,
+}
 
 /// Running clients. Dropped, they end.
 #[derive(Debug)]
@@ -47,6 +55,7 @@ struct Ledger {
     answered: AtomicU64,
     failed: AtomicU64,
     causes: Mutex<Vec<String>>,
+    times: Mutex<Times>,
 }
 
 /// What the clients have seen so far.
@@ -67,15 +76,15 @@ enum Failure {
     Broken(#[from] hyper::Error),
     #[error("answered {0}: {1}")]
     Status(StatusCode, String),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Late,
+    #[error("no answer within {}", Span(*.0))]
+    Late(Duration),
 }
 
 impl Load {
-    /// Starts clients that together send `rate` requests a second to `target`.
-    pub fn start(target: SocketAddr, rate: u32) -> Self {
-        let rate = rate.max(1);
-        let count = rate.div_ceil(RATE_PER_CLIENT).min(CLIENTS);
+    /// Starts clients that send to `target`.
+    pub fn start(target: SocketAddr, traffic: Traffic) -> Self {
+        let rate = traffic.rate.max(1);
+        let count = rate.div_ceil(traffic.each.max(1)).min(CLIENTS);
         let interval = Duration::from_secs(count.into()) / rate;
         let turns = Arc::new(Semaphore::new(count as usize));
         let ledger = Arc::new(Ledger::default());
@@ -83,6 +92,7 @@ impl Load {
         for number in 0..count {
             let client = Client {
                 target,
+                traffic,
                 sender: None,
                 turns: Arc::clone(&turns),
                 ledger: Arc::clone(&ledger),
@@ -115,6 +125,11 @@ impl Load {
         }
     }
 
+    /// How long the clients have waited for each request that is over, failed ones too, and begins anew.
+    pub fn take_times(&self) -> Times {
+        std::mem::take(&mut *self.ledger.times())
+    }
+
     /// The first few different causes of failure.
     pub fn causes(&self) -> Vec<String> {
         self.ledger.causes().clone()
@@ -125,6 +140,10 @@ impl Ledger {
     fn causes(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         // A list of texts is whole even if a thread panicked while it held it.
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, failure: &Failure) {
@@ -139,6 +158,7 @@ impl Ledger {
 
 struct Client {
     target: SocketAddr,
+    traffic: Traffic,
     sender: Option<SendRequest<Full<Bytes>>>,
     turns: Arc<Semaphore>,
     ledger: Arc<Ledger>,
@@ -147,7 +167,7 @@ struct Client {
 impl Client {
     async fn run(mut self, start: Duration, interval: Duration) {
         let turns = Arc::clone(&self.turns);
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + start, interval);
+        let mut ticks = tokio::time::interval_at(Instant::now() + start, interval);
         // After a wait it goes on at its pace; catching up would be another load.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -156,8 +176,11 @@ impl Client {
                 return;
             };
             let number = self.ledger.started.fetch_add(1, Relaxed);
-            let outcome = tokio::time::timeout(PATIENCE, self.exchange(number)).await;
-            match outcome.unwrap_or(Err(Failure::Late)) {
+            let patience = self.traffic.patience;
+            let began = Instant::now();
+            let outcome = tokio::time::timeout(patience, self.exchange(number)).await;
+            self.ledger.times().note(began.elapsed());
+            match outcome.unwrap_or(Err(Failure::Late(patience))) {
                 Ok(()) => {
                     self.ledger.answered.fetch_add(1, Relaxed);
                 }
@@ -175,7 +198,7 @@ impl Client {
             Some(sender) => sender,
             None => connect(self.target).await?,
         };
-        let response = sender.send_request(request(number)).await?;
+        let response = sender.send_request(self.traffic.request(number)).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         if status != StatusCode::OK {
@@ -198,24 +221,33 @@ async fn connect(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure
     Ok(sender)
 }
 
-fn request(number: u64) -> Request<Full<Bytes>> {
-    let post = number.is_multiple_of(POST_EVERY);
-    let mut request = Request::new(Full::new(Bytes::from_static(if post {
-        b"item=42"
-    } else {
-        b""
-    })));
-    *request.method_mut() = if post { Method::POST } else { Method::GET };
-    *request.uri_mut() = http::Uri::from_static("/cart");
-    let host = header::HeaderValue::from_static("cart.shop");
-    request.headers_mut().insert(header::HOST, host);
-    request
+impl Traffic {
+    /// That of an app that can wait: for longer than the sidecar holds a request.
+    pub fn patient(rate: u32) -> Self {
+        Self {
+            rate,
+            each: 10,
+            patience: Duration::from_secs(15),
+            post_every: 4,
+        }
+    }
+
+    fn request(&self, number: u64) -> Request<Full<Bytes>> {
+        let post = self.post_every > 0 && number.is_multiple_of(self.post_every);
+        let body: &[u8] = if post { b"item=42" } else { b"" };
+        let mut request = Request::new(Full::new(Bytes::from_static(body)));
+        *request.method_mut() = if post { Method::POST } else { Method::GET };
+        *request.uri_mut() = http::Uri::from_static("/cart");
+        let host = header::HeaderValue::from_static("cart.shop");
+        request.headers_mut().insert(header::HOST, host);
+        request
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::pod::Pod;
+    use crate::demo::pod::{Manner, Pod};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -232,8 +264,13 @@ mod tests {
     #[tokio::test]
     async fn answers_are_counted_and_nothing_is_under_way_in_a_hush() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let pod = Pod::start(listener, "cart-x", Duration::from_millis(1)).unwrap();
-        let load = Load::start(pod.address, 400);
+        let pod = Pod::start(
+            listener,
+            "cart-x",
+            Manner::Answers(Duration::from_millis(1)),
+        )
+        .unwrap();
+        let load = Load::start(pod.address, Traffic::patient(400));
         until(&load, |tally| tally.answered > 20).await;
         let hush = load.hush().await.unwrap();
         let before = load.tally();
@@ -247,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_other_than_200_and_a_broken_connection_are_failures_with_their_cause() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let load = Load::start(listener.local_addr().unwrap(), 10);
+        let load = Load::start(listener.local_addr().unwrap(), Traffic::patient(10));
         let (mut stream, _) = listener.accept().await.unwrap();
         assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
         stream
@@ -266,9 +303,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_gives_up_after_its_patience_and_what_it_waited_counts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let patience = Duration::from_millis(20);
+        let traffic = Traffic {
+            patience,
+            ..Traffic::patient(10)
+        };
+        let load = Load::start(listener.local_addr().unwrap(), traffic);
+        until(&load, |tally| tally.failed == 1).await;
+        assert!(load.take_times().percentile(50) >= patience);
+        assert_eq!(load.causes(), ["no answer within 20ms"]);
+    }
+
+    #[test]
+    fn every_so_many_requests_one_is_a_post_or_none_is() {
+        let posts = |post_every: u64| {
+            let traffic = Traffic {
+                post_every,
+                ..Traffic::patient(1)
+            };
+            let numbers = 0..12;
+            numbers
+                .filter(|number| traffic.request(*number).method() == Method::POST)
+                .count()
+        };
+        assert_eq!([posts(4), posts(1), posts(0)], [3, 12, 0]);
+    }
+
+    #[tokio::test]
     async fn a_request_that_waits_is_seen_as_waiting() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let load = Load::start(listener.local_addr().unwrap(), 30);
+        let load = Load::start(listener.local_addr().unwrap(), Traffic::patient(30));
         assert_eq!(until(&load, |tally| tally.waiting == 3).await.failed, 0);
     }
 }

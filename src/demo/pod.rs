@@ -2,11 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,28 +23,50 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How long the app lets its last requests finish before it exits.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a pod makes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It answers with its name after so long.
+    Answers(Duration),
+    /// It answers 503 at once.
+    Fails,
+    /// It does not answer.
+    Hangs,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Pod {
     pub address: SocketAddr,
+    manner: watch::Sender<Manner>,
     stop: watch::Sender<()>,
     server: JoinHandle<()>,
 }
 
 impl Pod {
-    /// Serves on `listener`; each answer is `name`, after `work`.
+    /// Serves on `listener`; each answer is `name`.
     ///
     /// # Errors
     /// Where the listener has no address.
-    pub fn start(listener: TcpListener, name: &str, work: Duration) -> std::io::Result<Self> {
+    pub fn start(listener: TcpListener, name: &str, manner: Manner) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(());
-        let answer = Bytes::from(format!("{name}\n"));
+        let (manner, manner_seen) = watch::channel(manner);
+        let app = App {
+            answer: Bytes::from(format!("{name}\n")),
+            manner: manner_seen,
+        };
         Ok(Self {
             address,
+            manner,
             stop,
-            server: tokio::spawn(serve(listener, answer, work, stopped)),
+            server: tokio::spawn(serve(listener, app, stopped)),
         })
+    }
+
+    /// Changes what it makes of requests, those that hang included.
+    pub fn behave(&self, manner: Manner) {
+        self.manner.send_replace(manner);
     }
 
     /// Closes the listener, finishes what is in flight and ends.
@@ -56,7 +77,14 @@ impl Pod {
     }
 }
 
-async fn serve(listener: TcpListener, answer: Bytes, work: Duration, stopped: watch::Receiver<()>) {
+/// What runs in the pod.
+#[derive(Clone)]
+struct App {
+    answer: Bytes,
+    manner: watch::Receiver<Manner>,
+}
+
+async fn serve(listener: TcpListener, app: App, stopped: watch::Receiver<()>) {
     let mut stop = stopped.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -64,7 +92,7 @@ async fn serve(listener: TcpListener, answer: Bytes, work: Duration, stopped: wa
             accepted = listener.accept(), if connections.len() < CONNECTIONS => {
                 match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(converse(stream, answer.clone(), work, stopped.clone()));
+                        connections.spawn(converse(stream, app.clone(), stopped.clone()));
                     }
                     // No descriptor left, most likely: there may be one soon.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -80,16 +108,10 @@ async fn serve(listener: TcpListener, answer: Bytes, work: Duration, stopped: wa
     let _ = tokio::time::timeout(GRACE, finish).await;
 }
 
-async fn converse(
-    stream: TcpStream,
-    answer: Bytes,
-    work: Duration,
-    mut stopped: watch::Receiver<()>,
-) {
+async fn converse(stream: TcpStream, app: App, mut stopped: watch::Receiver<()>) {
     // Without it answers would wait for acknowledgements; a failure only makes them slow.
     let _ = stream.set_nodelay(true);
-    let answer = Arc::new(answer);
-    let service = service_fn(move |request| respond(request, Arc::clone(&answer), work));
+    let service = service_fn(move |request| app.clone().respond(request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), service);
@@ -102,16 +124,26 @@ async fn converse(
     let _ = connection.await;
 }
 
-async fn respond(
-    request: Request<Incoming>,
-    answer: Arc<Bytes>,
-    work: Duration,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut body = request.into_body();
-    // Frame by frame: what is uploaded is read, not kept.
-    while let Some(Ok(_)) = body.frame().await {}
-    tokio::time::sleep(work).await;
-    Ok(Response::new(Full::new(Bytes::clone(&answer))))
+impl App {
+    async fn respond(
+        mut self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let mut body = request.into_body();
+        // Frame by frame: what is uploaded is read, not kept.
+        while let Some(Ok(_)) = body.frame().await {}
+        // Whoever lets a pod hang lets it go on, or drops it; then there is nothing to wait for.
+        let manner = self.manner.wait_for(|manner| *manner != Manner::Hangs);
+        let manner = manner.await.map_or(Manner::Fails, |manner| *manner);
+        let mut response = Response::new(Full::new(self.answer));
+        match manner {
+            Manner::Answers(work) => tokio::time::sleep(work).await,
+            Manner::Fails | Manner::Hangs => {
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            }
+        }
+        Ok(response)
+    }
 }
 
 #[cfg(test)]
@@ -121,14 +153,14 @@ mod tests {
 
     const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n";
 
-    async fn pod(work: Duration) -> Pod {
+    async fn pod(manner: Manner) -> Pod {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Pod::start(listener, "cart-x", work).unwrap()
+        Pod::start(listener, "cart-x", manner).unwrap()
     }
 
     #[tokio::test]
     async fn it_answers_with_its_name() {
-        let pod = pod(Duration::ZERO).await;
+        let pod = pod(Manner::Answers(Duration::ZERO)).await;
         let mut client = TcpStream::connect(pod.address).await.unwrap();
         client.write_all(GET).await.unwrap();
         let mut answer = vec![0; 512];
@@ -142,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_in_flight_is_answered_before_it_ends_and_the_port_is_closed_at_once() {
-        let pod = pod(Duration::from_millis(200)).await;
+        let pod = pod(Manner::Answers(Duration::from_millis(200))).await;
         let address = pod.address;
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(GET).await.unwrap();

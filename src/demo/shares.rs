@@ -35,6 +35,12 @@ impl Shares {
         self.pods.iter().map(|share| share.requests)
     }
 
+    /// Requests of the pod of this name.
+    pub fn of(&self, pod: &str) -> u64 {
+        let shares = self.pods.iter().filter(|share| share.pod == pod);
+        shares.map(|share| share.requests).sum()
+    }
+
     pub fn total(&self) -> u64 {
         self.counts().sum()
     }

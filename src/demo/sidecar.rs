@@ -1,24 +1,21 @@
 //! The real sidecar in this process, on a thread of its own as in a process of its own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread;
-use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use super::manifest::{NAMESPACE, PORT, SERVICE};
 use crate::app::{self, App};
-use crate::config::{
-    Config, Failures, KubeAccess, Limits, Overload, OwnPod, Policy, PortRef, RetrySettings,
-    ServiceRef, Source, Target, Timeouts, UpstreamProtocol, UpstreamTls,
-};
+use crate::cli::{self, Surroundings};
+use crate::config::Config;
 
 /// More than one, so that the shares are those of the rotation that all workers have in common.
 const WORKERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// By then every client has left.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: &str = "2s";
 
 /// A running sidecar.
 #[derive(Debug)]
@@ -33,6 +30,8 @@ pub struct Sidecar {
 /// Why there is no sidecar.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("its flags: {0}")]
+    Flags(String),
     #[error(transparent)]
     App(#[from] app::Error),
     #[error("no thread for it: {0}")]
@@ -42,12 +41,12 @@ pub enum Error {
 }
 
 impl Sidecar {
-    /// Starts one that watches the demo's Service at the API server `server`.
+    /// Starts one with these flags of `podrobin run`, which watches the demo's Service at the API server `server`.
     ///
     /// # Errors
     /// Where it cannot listen or connect.
-    pub async fn start(server: SocketAddr) -> Result<Self, Error> {
-        let config = config(server)?;
+    pub async fn start(server: SocketAddr, flags: &[&str]) -> Result<Self, Error> {
+        let config = config(server, flags)?;
         let (stops, stops_seen) = watch::channel(0);
         let (bound_in, bound) = oneshot::channel();
         let thread = thread::Builder::new()
@@ -103,46 +102,24 @@ fn run(
     })
 }
 
-fn config(server: SocketAddr) -> Result<Config, app::Error> {
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let service = ServiceRef {
-        namespace: NAMESPACE.to_owned(),
-        name: SERVICE.to_owned(),
-        port: PortRef::Name(PORT.to_owned()),
+/// As the command line would have it.
+fn config(server: SocketAddr, flags: &[&str]) -> Result<Config, Error> {
+    let service = format!("{NAMESPACE}/{SERVICE}:{PORT}");
+    let mut given = vec!["--service", &service, "--drain", DRAIN];
+    given.extend(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    given.extend(flags);
+    let surroundings = Surroundings {
+        namespace: None,
+        workers: WORKERS,
     };
+    let mut config = cli::run_config(&given, &surroundings)
+        .map_err(|refusal| Error::Flags(refusal.to_string()))?;
     let server = http::Uri::builder()
         .scheme("http")
         .authority(server.to_string())
         .path_and_query("/")
         .build()
-        .map_err(std::io::Error::other)?;
-    Ok(Config {
-        targets: vec![Target {
-            listen: any_port,
-            source: Source::Service(service),
-            policy: Policy::RoundRobin,
-        }],
-        admin: any_port,
-        workers: WORKERS,
-        kube: KubeAccess {
-            server: Some(server),
-            ..KubeAccess::default()
-        },
-        pod: OwnPod::default(),
-        subset: None,
-        slow_start: None,
-        health_check: None,
-        outliers: None,
-        failures: Failures::default(),
-        limits: Limits::default(),
-        overload: Overload::default(),
-        timeouts: Timeouts {
-            drain: DRAIN,
-            ..Timeouts::default()
-        },
-        retry: RetrySettings::default(),
-        upstream_protocol: UpstreamProtocol::default(),
-        upstream_tls: UpstreamTls::default(),
-        access_log: None,
-    })
+        .map_err(|error| app::Error::Start(std::io::Error::other(error)))?;
+    config.kube.server = Some(server);
+    Ok(config)
 }

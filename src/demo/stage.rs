@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Error;
 use super::deployment::{Deployment, Leave};
 use super::load::Load;
 use super::report::Report;
@@ -14,7 +15,6 @@ use super::shares::Shares;
 use super::state::{self, PodState};
 use super::story::{Act, EXTRA_PODS, Scene};
 use super::view::{self, Model, Screen};
-use super::{Error, Options};
 
 /// How long a new pod is there before it is ready.
 const STARTUP: Duration = Duration::from_millis(30);
@@ -44,7 +44,12 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Everything a scene needs.
 #[derive(Debug)]
 pub struct Stage<W> {
-    pub options: Options,
+    /// How long all scenes take.
+    pub duration: Duration,
+    /// At the beginning.
+    pub pods: usize,
+    /// Requests a second.
+    pub rate: u32,
     pub deployment: Deployment,
     /// The sidecar's admin listener.
     pub admin: SocketAddr,
@@ -90,7 +95,7 @@ impl<W: Write> Stage<W> {
             let pods = state::pods(self.admin).await?;
             let model = Model {
                 elapsed: self.began.elapsed(),
-                total: self.options.duration,
+                total: self.duration,
                 scene: self.now.get().name(),
                 tally: self.load.tally(),
                 pods,
@@ -122,12 +127,12 @@ impl<W: Write> Stage<W> {
     async fn act(&self, scene: &Scene) -> Result<(), Error> {
         let Self {
             deployment,
-            options,
+            pods,
+            rate,
             ..
         } = self;
         match scene.act {
             Act::Steady => {
-                let Options { pods, rate, .. } = options;
                 self.say(&format!("{}, {rate} requests/s", count(*pods)))?;
             }
             Act::Unready => {
@@ -139,8 +144,8 @@ impl<W: Write> Stage<W> {
                 deployment.recover();
             }
             Act::ScaleUp => {
-                let more = options.pods + EXTRA_PODS;
-                self.say(&format!("from {} to {more}", count(options.pods)))?;
+                let more = pods + EXTRA_PODS;
+                self.say(&format!("from {} to {more}", count(*pods)))?;
                 let scaled = deployment.scale(more, STARTUP, LEAVE).await;
                 scaled.map_err(Error::Pod)?;
             }
@@ -161,9 +166,9 @@ impl<W: Write> Stage<W> {
                 let waiting = self.load.tally().waiting;
                 self.say(&format!(
                     "{} back for {waiting} requests that wait",
-                    count(options.pods)
+                    count(*pods)
                 ))?;
-                let scaled = deployment.scale(options.pods, STARTUP, LEAVE).await;
+                let scaled = deployment.scale(*pods, STARTUP, LEAVE).await;
                 scaled.map_err(Error::Pod)?;
             }
         }

@@ -60,16 +60,78 @@ async fn the_demo_goes_through_a_rollout_without_a_failed_request_and_with_exact
     assert!(shares.iter().all(|share| *share > 20), "{text}");
 }
 
+/// What a comparison found, once all was as promised: its rows by their flags, each with the notes below it.
+async fn compared(scene: &str) -> Vec<(String, String)> {
+    let output = finish(&["--scene", scene, "--for", "8s", "--rate", "300"]).await;
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(!text.contains("NOT AS PROMISED"), "{text}");
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("--") {
+            let (flags, figures) = line.split_at(30);
+            rows.push((flags.trim().to_owned(), figures.to_owned()));
+        } else if let (Some((_, row)), true) = (rows.last_mut(), line.starts_with("    ")) {
+            row.push('\n');
+            row.push_str(line);
+        }
+    }
+    rows
+}
+
+/// The share of the pod in trouble, in percent.
+fn share(row: &str) -> f64 {
+    let share = row.split_whitespace().next().unwrap();
+    share.parse().unwrap()
+}
+
 #[tokio::test]
-async fn an_interrupt_ends_the_demo_with_what_it_has_found_so_far() {
-    let mut child = demo(&["--for", "60s", "--plain"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+async fn a_slow_pod_gets_its_turn_in_rotation_and_less_under_policies_that_see_it() {
+    let rows = compared("slow").await;
+    let flags: Vec<&str> = rows.iter().map(|(flags, _)| flags.as_str()).collect();
+    let policies = ["round-robin", "random", "least-request", "peak-ewma"];
+    assert_eq!(flags, policies.map(|policy| format!("--policy {policy}")));
+    let shares: Vec<f64> = rows.iter().map(|(_, row)| share(row)).collect();
+    assert!((9.0..=11.0).contains(&shares[0]), "{rows:?}");
+    assert!(shares[2] < 7.5 && shares[3] < 7.5, "{rows:?}");
+    assert!(rows[0].1.contains("as promised: each pod got as many"));
+}
+
+#[tokio::test]
+async fn a_failing_pod_costs_requests_until_another_is_asked_or_it_is_left_out() {
+    let rows = compared("failing").await;
+    let [unasked, .., retried, in_a_row, outlier] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert!(!unasked.1.contains(" 0 of "), "{rows:?}");
+    assert!(retried.0.starts_with("--retry-on"), "{rows:?}");
+    assert!(retried.1.contains(" 0 of "), "{rows:?}");
+    assert!(in_a_row.1.contains("s ejected: 5 failures"), "{rows:?}");
+    assert!(outlier.1.contains("s ejected: 100 %"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_hanging_pod_is_left_out_with_the_sidecars_own_reason() {
+    let rows = compared("hanging").await;
+    let said = |flags: &str, what: &str| {
+        let row = rows.iter().find(|(given, _)| given.starts_with(flags));
+        assert!(row.unwrap().1.contains(what), "{flags}: {rows:?}");
+    };
+    said("--policy round-robin", "until its client gave up");
+    said("--per-try-timeout", "the last: per-try timeout");
+    said("--per-try-timeout", " 0 of ");
+    // Requests that hang may tell before the checks do.
+    said("--health-check", "as promised: it was left out");
+}
+
+/// The last line of a demo that is interrupted after its first, which begins so.
+async fn interrupted(arguments: &[&str], beginning: &str) -> String {
+    let mut child = demo(arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = soon("its first line", lines.next_line()).await;
     let first = first.unwrap().unwrap();
-    assert!(first.contains("3 pods, 500 requests/s"), "{first}");
+    assert!(first.contains(beginning), "{first}");
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
     let mut last = first;
@@ -79,8 +141,37 @@ async fn an_interrupt_ends_the_demo_with_what_it_has_found_so_far() {
     {
         last = line;
     }
-    assert!(last.ends_with("failed requests: 0"), "{last}");
     assert!(soon("its end", child.wait()).await.unwrap().success());
+    last
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_demo_with_what_it_has_found_so_far() {
+    let story = ["--for", "60s", "--plain"];
+    let last = interrupted(&story, "3 pods, 500 requests/s").await;
+    assert!(last.ends_with("failed requests: 0"), "{last}");
+    let comparison = ["--for", "60s", "--scene", "slow"];
+    let last = interrupted(&comparison, "10 pods, 500 requests/s").await;
+    assert!(last.ends_with("promises kept: 0 of 0"), "{last}");
+}
+
+#[tokio::test]
+async fn a_comparison_too_short_or_of_too_few_pods_is_refused() {
+    for (given, mend) in [
+        (
+            ["--scene", "slow", "--for", "5s"],
+            "--for 5s: give at least 8s",
+        ),
+        (
+            ["--scene", "failing", "--pods", "5"],
+            "--pods 5: give at least 6",
+        ),
+    ] {
+        let output = finish(&given).await;
+        assert!(!output.status.success());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(mend), "{error}");
+    }
 }
 
 #[tokio::test]
