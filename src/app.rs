@@ -342,6 +342,7 @@ impl Line {
                 subset: config.subset.clone(),
                 slow_start: config.slow_start,
                 health_check: config.health_check.clone(),
+                ejection: config.ejection,
                 outliers: config.outliers,
                 rooms,
             },

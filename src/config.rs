@@ -1,5 +1,6 @@
 //! Resolved settings: what the rest of the program reads, with nothing left to decide.
 
+mod ejection;
 mod failures;
 mod grpc_codes;
 mod health_check;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+pub use ejection::Ejection;
 pub use failures::{FailureCodes, FailureStatuses, Failures};
 pub use grpc_codes::{GrpcCode, GrpcCodes};
 pub use health_check::{HealthCheck, NewPods, Probe, Thresholds};
@@ -43,6 +45,7 @@ pub struct Config {
     pub subset: Option<Subset>,
     pub slow_start: Option<SlowStart>,
     pub health_check: Option<HealthCheck>,
+    pub ejection: Ejection,
     pub outliers: Option<Outliers>,
     pub failures: Failures,
     pub limits: Limits,

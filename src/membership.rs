@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::admission::{Gradient, Pending, PodLimit, Range};
 use crate::balance::{Balancer, Candidate};
-use crate::config::{HealthCheck, Outliers, PodRequests, Policy, SlowStart, Subset};
+use crate::config::{Ejection, HealthCheck, Outliers, PodRequests, Policy, SlowStart, Subset};
 use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::health_check::{self, Report};
@@ -63,6 +63,7 @@ pub struct Choice {
     pub subset: Option<Subset>,
     pub slow_start: Option<SlowStart>,
     pub health_check: Option<HealthCheck>,
+    pub ejection: Ejection,
     pub outliers: Option<Outliers>,
     pub rooms: Option<Rooms>,
 }
@@ -146,7 +147,7 @@ impl Membership {
             subset: choice.subset,
             ramping: choice.slow_start.map(Ramping::new),
             rooms: choice.rooms,
-            detector: Detector::default(),
+            detector: Detector::new(choice.ejection),
             checked: choice
                 .health_check
                 .map(|check| Checked::new(check.thresholds, check.new_pods)),
@@ -325,9 +326,16 @@ impl Membership {
         let pod = endpoint.name();
         match self.detector.verdict(&endpoint.identity) {
             Verdict::Ejected { until, cause } => {
-                self.metrics.eject(cause.flag());
-                let seconds = until.duration_since(now).as_secs();
-                warn!(target = self.target, pod, seconds, "ejected: {cause}");
+                self.metrics.eject(cause);
+                let seconds = until.duration_since(now).as_secs_f64();
+                let rule = cause.rule().as_str();
+                warn!(
+                    target = self.target,
+                    pod,
+                    cause = rule,
+                    seconds,
+                    "ejected: {cause}"
+                );
             }
             _ if answered => info!(target = self.target, pod, "back from ejection: it answered"),
             _ => warn!(
@@ -527,12 +535,10 @@ impl Membership {
         let health = match (self.detector.verdict(identity), self.by_check(endpoint)) {
             (_, Some(health @ (Health::Unchecked | Health::Unhealthy { .. }))) => health,
             (Verdict::Healthy, by_check) => by_check.unwrap_or(Health::Healthy),
-            (Verdict::Trial { cause }, _) => Health::Trial {
-                reason: cause.to_string(),
-            },
+            (Verdict::Trial { cause }, _) => Health::Trial { cause },
             (Verdict::Ejected { until, cause }, _) => Health::Ejected {
                 until: SystemTime::now() + until.saturating_duration_since(now),
-                reason: cause.to_string(),
+                cause,
             },
         };
         let stats = self.stats.get(identity).cloned();

@@ -4,6 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::error::Flag;
+use crate::outlier::{Cause, Rule};
 
 /// How well a target keeps up with its Service.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub struct TargetMetrics {
     /// Active checks of pods, by what came of them.
     pub checks_passed: Counter,
     pub checks_failed: Counter,
-    /// Ejections, by the flag of the failure that tipped the balance.
-    ejections: [Counter; Flag::ALL.len()],
+    /// Ejections, by what found the pod and by the flag of the failure that tipped the balance.
+    ejections: [[Counter; Flag::ALL.len()]; Rule::ALL.len()],
 }
 
 /// Upper bounds in seconds: the cluster's own path takes from some 20 ms to seconds, and a partition minutes.
@@ -46,12 +47,12 @@ impl Default for TargetMetrics {
 }
 
 impl TargetMetrics {
-    /// A pod was ejected for failures of which the last had this flag.
-    pub fn eject(&self, flag: Flag) {
-        self.ejections[flag as usize].inc();
+    /// A pod was ejected for this.
+    pub fn eject(&self, cause: Cause) {
+        self.ejections[cause.rule() as usize][cause.flag() as usize].inc();
     }
 
-    pub fn ejections(&self, flag: Flag) -> u64 {
-        self.ejections[flag as usize].get()
+    pub fn ejections(&self, rule: Rule, flag: Flag) -> u64 {
+        self.ejections[rule as usize][flag as usize].get()
     }
 }

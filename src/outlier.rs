@@ -1,12 +1,12 @@
 //! The ejection detector: from outcomes that workers report to who should get no traffic, and for how long.
 //!
 //! ```text
-//! Healthy ──5 failures in a row──> Ejected ──time passes──> Trial ──answered──> Healthy
-//!                                     ^                        │
-//!                                     └──── failed, twice as long
+//! Healthy ──failures in a row──> Ejected ──time passes──> Trial ──answered──> Healthy
+//!                                   ^                        │
+//!                                   └──── failed, twice as long
 //! ```
-//! At most half of the set is without traffic, but for pods that cannot even be connected to: those may be more, while
-//! another is known to be well.
+//! At most so much of the set as is set is without traffic, but for pods that cannot even be connected to: those may be
+//! more, while another is known to be well.
 //!
 //! Pure: the clock is handed in, and nothing is known of sockets. Membership owns the one [`Detector`] of a target.
 
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::config::GrpcCode;
+use crate::config::{Ejection, GrpcCode};
 use crate::endpoint::{Endpoint, Identity};
 use crate::error::{Flag, Kind};
 
@@ -61,18 +61,13 @@ pub enum Said {
 /// A client that leaves earlier says nothing about the pod.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
-/// Failures in a row before an endpoint is ejected.
-pub const THRESHOLD: u32 = 5;
-
-const FIRST_EJECTION: Duration = Duration::from_secs(1);
-pub const LONGEST_EJECTION: Duration = Duration::from_secs(30);
-
-/// An endpoint that has stayed well for this long is ejected for [`FIRST_EJECTION`] again.
+/// An endpoint that has stayed well for this long is ejected for as short a time as at first again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
 /// Keeps what is held against each endpoint.
 #[derive(Debug, Default)]
 pub struct Detector {
+    settings: Ejection,
     tracks: HashMap<Identity, Track>,
 }
 
@@ -131,6 +126,43 @@ pub enum Cause {
     },
 }
 
+/// What ejected a pod, in one word for `/state`, metrics and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// In a row; so are the next three, by what the last of the row was.
+    Failures,
+    Status,
+    Grpc,
+    Silence,
+    SuccessRate,
+    FailurePercentage,
+    Latency,
+}
+
+impl Rule {
+    pub const ALL: [Self; 7] = [
+        Self::Failures,
+        Self::Status,
+        Self::Grpc,
+        Self::Silence,
+        Self::SuccessRate,
+        Self::FailurePercentage,
+        Self::Latency,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::Status => "status",
+            Self::Grpc => "grpc",
+            Self::Silence => "silence",
+            Self::SuccessRate => "success_rate",
+            Self::FailurePercentage => "failure_percentage",
+            Self::Latency => "latency",
+        }
+    }
+}
+
 /// What the detector is told about the rest of the set with each fact.
 #[derive(Clone, Copy, Debug)]
 pub struct Peers {
@@ -141,6 +173,13 @@ pub struct Peers {
 }
 
 impl Detector {
+    pub fn new(settings: Ejection) -> Self {
+        Self {
+            settings,
+            tracks: HashMap::new(),
+        }
+    }
+
     pub fn verdict(&self, identity: &Identity) -> Verdict {
         self.tracks
             .get(identity)
@@ -164,6 +203,7 @@ impl Detector {
         peers: Peers,
         now: Instant,
     ) -> bool {
+        let settings = self.settings;
         let Some(track) = self.track(identity, outcome) else {
             return false;
         };
@@ -186,18 +226,22 @@ impl Detector {
             }
             (Verdict::Trial { .. }, outcome) => {
                 track.count(outcome, peers);
-                track.eject(Cause::of(outcome), now);
-                // The cause may have become one that the half holds for.
+                track.eject(Cause::of(outcome), settings.first, settings, now);
+                // The cause may have become one that the bound holds for.
                 self.release(self.surplus(peers.used), now);
                 true
             }
             (Verdict::Healthy, outcome) => {
+                let Some(limit) = settings.consecutive else {
+                    return false;
+                };
                 track.count(outcome, peers);
-                if !track.is_over(peers) {
+                if !track.is_over(limit, peers) {
                     return false;
                 }
-                let out_of_reach = track.is_out_of_reach(peers);
-                self.condemn(identity, Cause::of(outcome), out_of_reach, peers.used, now)
+                let cause = Cause::of(outcome);
+                let out_of_reach = cause.is_unreachable() && track.is_out_of_reach(limit, peers);
+                self.condemn(identity, cause, out_of_reach, peers.used, now)
             }
         }
     }
@@ -214,15 +258,18 @@ impl Detector {
     ) -> bool {
         let well = self.well_others(identity, used);
         if self.has_room(used) || (well > 0 && out_of_reach) {
-            self.track_of(identity).eject(cause, now);
+            let settings = self.settings;
+            self.track_of(identity)
+                .eject(cause, settings.first, settings, now);
             return true;
         }
-        // Nobody is known to be well: those beyond the half may be no worse.
-        well == 0 && self.release(self.ejected().saturating_sub(used / 2), now)
+        // Nobody is known to be well: those beyond the bound may be no worse.
+        let surplus = self.ejected().saturating_sub(self.settings.room(used));
+        well == 0 && self.release(surplus, now)
     }
 
-    /// Ejects a pod that stands out from the others, within the half: for `first`, or longer if it was ejected before.
-    /// True if it did.
+    /// Ejects a pod that stands out from the others, within the bound: for `first` or as long as any pod at least, or longer
+    /// if it was ejected before. True if it did.
     pub fn eject_outlier(
         &mut self,
         identity: &Identity,
@@ -234,7 +281,9 @@ impl Detector {
         if !self.has_room(used) || self.verdict(identity) != Verdict::Healthy {
             return false;
         }
-        self.track_of(identity).eject_for(cause, first, now);
+        let settings = self.settings;
+        let first = first.max(settings.first);
+        self.track_of(identity).eject(cause, first, settings, now);
         true
     }
 
@@ -270,14 +319,14 @@ impl Detector {
         self.release(self.surplus(used.len()), now);
     }
 
-    /// How many too many are without traffic: more than half of the set where they can be reached, or all of it.
+    /// How many too many are without traffic: more than may be where they can be reached, or all of the set.
     fn surplus(&self, used: usize) -> usize {
         let held = self.tracks.values().filter_map(Track::held_for);
         let (unreachable, reachable): (Vec<Cause>, Vec<Cause>) =
             held.partition(|cause| cause.is_unreachable());
         let all = unreachable.len() + reachable.len();
-        let past_half = reachable.len().saturating_sub(used / 2);
-        past_half.max(all.saturating_sub(used.saturating_sub(1)))
+        let past_bound = reachable.len().saturating_sub(self.settings.room(used));
+        past_bound.max(all.saturating_sub(used.saturating_sub(1)))
     }
 
     /// Sets so many free: those that can be reached before the others, and of each those whose time ends first. True
@@ -315,9 +364,9 @@ impl Detector {
         used.saturating_sub(1).saturating_sub(unwell.count())
     }
 
-    /// Whether one more may be left out within the half.
+    /// Whether one more may be left out within the bound.
     fn has_room(&self, used: usize) -> bool {
-        (self.ejected() + 1) * 2 <= used
+        self.ejected() < self.settings.room(used)
     }
 
     /// Endpoints without their full traffic: ejected or on trial.
@@ -328,9 +377,9 @@ impl Detector {
             .count()
     }
 
-    /// The endpoint's track; an answer makes none where there is none.
+    /// The endpoint's track; an answer makes none where there is none, nor does a failure where none is counted.
     fn track(&mut self, identity: &Identity, outcome: Outcome) -> Option<&mut Track> {
-        if outcome == Outcome::Answered {
+        if outcome == Outcome::Answered || self.settings.consecutive.is_none() {
             self.tracks.get_mut(identity)
         } else {
             Some(self.track_of(identity))
@@ -404,33 +453,26 @@ impl Track {
 
     /// Enough failures in a row. Clients that gave up count only where the others answered meanwhile, each as often
     /// on average: else it is the Service that is slow, as a long poll is, and not the pod.
-    fn is_over(&self, peers: Peers) -> bool {
+    fn is_over(&self, limit: u32, peers: Peers) -> bool {
         let others = peers.used.saturating_sub(1) as u64;
         let answered = peers.answered.saturating_sub(self.others_at_first);
-        let others_answer = others > 0 && answered >= u64::from(THRESHOLD) * others;
-        self.hard >= THRESHOLD || (others_answer && self.hard + self.gave_up >= THRESHOLD)
+        let others_answer = others > 0 && answered >= u64::from(limit).saturating_mul(others);
+        let all = self.hard.saturating_add(self.gave_up);
+        self.hard >= limit || (others_answer && all >= limit)
     }
 
     /// No connection to it comes about, while the others answer as often. To leave it out puts no load on anybody: its
     /// requests go to the others anyway.
-    fn is_out_of_reach(&self, peers: Peers) -> bool {
+    fn is_out_of_reach(&self, limit: u32, peers: Peers) -> bool {
         let answered = peers.answered.saturating_sub(self.others_at_row);
-        self.unreached >= THRESHOLD
-            && self.unreached == self.hard
-            && answered >= u64::from(THRESHOLD)
+        self.unreached >= limit && self.unreached == self.hard && answered >= u64::from(limit)
     }
 
-    fn eject(&mut self, cause: Cause, now: Instant) {
-        self.eject_for(cause, FIRST_EJECTION, now);
-    }
-
-    fn eject_for(&mut self, cause: Cause, first: Duration, now: Instant) {
+    fn eject(&mut self, cause: Cause, first: Duration, settings: Ejection, now: Instant) {
         if self.is_forgiven(now) {
             self.ejections = 0;
         }
-        let time = first
-            .saturating_mul(1 << self.ejections.min(5))
-            .min(LONGEST_EJECTION);
+        let time = settings.time(first, self.ejections);
         self.ejections = self.ejections.saturating_add(1);
         self.returned = None;
         let until = now + time;
@@ -455,6 +497,18 @@ impl Cause {
             self,
             Self::Failed(Kind::ConnectFailed | Kind::ConnectTimeout)
         )
+    }
+
+    pub fn rule(self) -> Rule {
+        match self {
+            Self::Failed(_) => Rule::Failures,
+            Self::Said(Said::Status(_)) => Rule::Status,
+            Self::Said(Said::Code(_)) => Rule::Grpc,
+            Self::Silent => Rule::Silence,
+            Self::SuccessRate { .. } => Rule::SuccessRate,
+            Self::Failures { .. } => Rule::FailurePercentage,
+            Self::Latency { .. } => Rule::Latency,
+        }
     }
 
     /// The flag of the failure that tipped the balance; none where that was an answer, or the pod stood out from the
@@ -483,15 +537,10 @@ impl std::fmt::Display for Said {
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Failed(kind) => write!(
-                f,
-                "{THRESHOLD} failures in a row, the last: {}",
-                kind.row().name
-            ),
-            Self::Said(said) => write!(f, "{THRESHOLD} failures in a row, the last: {said}"),
-            Self::Silent => write!(
-                f,
-                "{THRESHOLD} failures in a row, the last: silent until its client gave up, while other pods answer"
+            Self::Failed(kind) => write!(f, "failures in a row, the last: {}", kind.row().name),
+            Self::Said(said) => write!(f, "failures in a row, the last: {said}"),
+            Self::Silent => f.write_str(
+                "failures in a row, the last: silent until its client gave up, while other pods answer",
             ),
             Self::SuccessRate { rate, mean } => write!(
                 f,

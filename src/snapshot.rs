@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::balance::{Picker, Ramp};
 use crate::endpoint::Endpoint;
+use crate::outlier::Cause;
 use crate::stats::EndpointStats;
 
 /// An immutable list. Membership alone makes one; workers and admin read it.
@@ -41,7 +42,7 @@ pub enum Health {
     /// Nothing is held against it.
     Healthy,
     /// Gets no traffic until then.
-    Ejected { until: SystemTime, reason: String },
+    Ejected { until: SystemTime, cause: Cause },
     /// It fails its active checks, and gets no traffic.
     Unhealthy { reason: String },
     /// It gets no traffic before its first active check.
@@ -49,7 +50,17 @@ pub enum Health {
     /// It did not pass its checks, and is used as nobody did. The reason is that of its last failure.
     Panic { reason: Option<String> },
     /// Its ejection has passed: one request is let through, and its outcome decides.
-    Trial { reason: String },
+    Trial { cause: Cause },
+}
+
+impl Health {
+    /// Why it is ejected or on trial.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Ejected { cause, .. } | Self::Trial { cause } => Some(*cause),
+            _ => None,
+        }
+    }
 }
 
 impl Member {

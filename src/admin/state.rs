@@ -68,6 +68,8 @@ struct Endpoint {
     node: Option<String>,
     zone: Option<String>,
     state: &'static str,
+    /// What ejected it, in one word.
+    cause: Option<&'static str>,
     /// Why it is ejected or on trial, or fails its checks.
     reason: Option<String>,
     /// When its ejection ends.
@@ -160,8 +162,8 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         Health::Unchecked => (Some("it waits for its first health check".to_owned()), None),
         Health::Unhealthy { reason } => (Some(reason.clone()), None),
         Health::Panic { reason } => (reason.clone(), None),
-        Health::Ejected { until, reason } => (Some(reason.clone()), rfc3339(*until)),
-        Health::Trial { reason } => (Some(reason.clone()), None),
+        Health::Ejected { until, cause } => (Some(cause.to_string()), rfc3339(*until)),
+        Health::Trial { cause } => (Some(cause.to_string()), None),
     };
     let requests = attempts(member);
     Endpoint {
@@ -170,6 +172,7 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         node: member.endpoint.node.clone(),
         zone: member.endpoint.zone.clone(),
         state: member.state(),
+        cause: member.health.cause().map(|cause| cause.rule().as_str()),
         reason,
         until,
         weight: member.endpoint.weight,

@@ -12,7 +12,8 @@ use crate::balance::{Balancer, Ramp};
 use crate::config::SlowStart;
 use crate::discovery::Phase;
 use crate::endpoint::{AppProtocol, Endpoint, Identity, Standing};
-use crate::error::Flag;
+use crate::error::{self, Flag};
+use crate::outlier::Cause;
 use crate::snapshot::{Health, Member};
 use crate::stats::{Count, EndpointStats, Outcome, PeakEwma};
 
@@ -158,7 +159,7 @@ async fn a_pods_limit_and_who_waits_for_room_are_told() {
 fn ejected() -> Health {
     Health::Ejected {
         until: at(130),
-        reason: "5 connect timeouts".to_owned(),
+        cause: Cause::Failed(error::Kind::ConnectFailed),
     }
 }
 
@@ -184,7 +185,9 @@ fn busy_stage() -> Stage {
     }
     pod.end();
     pod.finish(StatusCode::OK, Flag::None);
-    stage.metrics.eject(Flag::Uf);
+    stage
+        .metrics
+        .eject(Cause::Failed(error::Kind::ConnectFailed));
     stage.metrics.updates.inc_by(2);
     stage.metrics.propagation.observe(0.02);
     stage.metrics.apply.observe(0.002);
@@ -323,18 +326,19 @@ async fn state_shows_each_endpoint_with_its_share_and_reason() {
             "endpoints": [
                 {
                     "pod": "cart-1", "address": "10.0.0.1:8080", "node": "node-a", "zone": "zone-a",
-                    "state": "ready", "reason": null, "until": null,
+                    "state": "ready", "cause": null, "reason": null, "until": null,
                     "weight": 1, "in_flight": 2, "tunnels": 0, "requests": 3, "share": 0.75,
                 },
                 {
                     "pod": "cart-2", "address": "10.0.0.2:8080", "node": "node-a", "zone": "zone-a",
-                    "state": "ejected", "reason": "5 connect timeouts",
+                    "state": "ejected", "cause": "failures",
+                    "reason": "failures in a row, the last: connect refused or unreachable",
                     "until": "1970-01-01T00:02:10.000Z",
                     "weight": 1, "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
                 },
                 {
                     "pod": "cart-3", "address": "10.0.0.3:8080", "node": "node-a", "zone": "zone-a",
-                    "state": "not_ready", "reason": null, "until": null,
+                    "state": "not_ready", "cause": null, "reason": null, "until": null,
                     "weight": 1, "in_flight": 0, "tunnels": 0, "requests": 0, "share": 0.0,
                 },
             ],
@@ -364,7 +368,7 @@ async fn metrics_tell_requests_pods_and_the_watch() {
         format!(r#"podrobin_endpoints{{{target},state="ready"}} 1"#),
         format!(r#"podrobin_endpoints{{{target},state="ejected"}} 1"#),
         format!(r#"podrobin_endpoints{{{target},state="terminating"}} 0"#),
-        format!(r#"podrobin_ejections_total{{{target},flag="UF"}} 1"#),
+        format!(r#"podrobin_ejections_total{{{target},cause="failures",flag="UF"}} 1"#),
         format!(r#"podrobin_watch_phase{{{target},phase="stale"}} 1"#),
         format!(r#"podrobin_watch_phase{{{target},phase="live"}} 0"#),
         format!("podrobin_list_confirmed_seconds{{{target}}} 20.0"),

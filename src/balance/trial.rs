@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::Candidate;
 use crate::endpoint::Identity;
-use crate::outlier::LONGEST_EJECTION;
 
 /// Nobody is trying the pod.
 const FREE: u64 = 0;
@@ -15,10 +14,10 @@ const FREE: u64 = 0;
 const DECIDED: u64 = u64::MAX;
 
 /// How long a request keeps the others from trying. One that has no answer after that may be a long poll, or have a
-/// client more patient than the pod deserves, and the pod may be well. Not less than the longest ejection: so a pod
+/// client more patient than the pod deserves, and the pod may be well. As long as the longest ejection by default: so a pod
 /// that takes requests and answers none costs no more of them than one that is ejected again each time, and a pod
 /// that is well is kept out no longer than an ejection might.
-const HELD_FOR: Duration = LONGEST_EJECTION;
+const HELD_FOR: Duration = Duration::from_secs(30);
 
 /// A pod on trial, as a picker knows it.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! Every flag has a variable in the environment, `PODROBIN_` and its name. Defaults come from [`crate::config`].
 
 mod demo;
+mod ejection;
 mod failures;
 mod health_check;
 mod outliers;
@@ -24,6 +25,7 @@ use crate::telemetry::{self, Filter};
 use crate::value::{self, ByteSize, FileArg, Patience, PolicyArg, ServiceArg, Span};
 
 pub use demo::{DemoArgs, Scene};
+pub use ejection::EjectionArgs;
 pub use failures::FailureArgs;
 pub use health_check::HealthCheckArgs;
 pub use outliers::OutlierArgs;
@@ -47,6 +49,8 @@ pub struct RunArgs {
     pub health_check: HealthCheckArgs,
     #[command(flatten, next_help_heading = "Health")]
     pub slow_start: SlowStartArgs,
+    #[command(flatten, next_help_heading = "Health")]
+    pub ejection: EjectionArgs,
     #[command(flatten, next_help_heading = "Health")]
     pub outliers: OutlierArgs,
     #[command(flatten, next_help_heading = "Health")]

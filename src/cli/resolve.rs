@@ -1,5 +1,6 @@
 //! From raw flags to [`Config`]: which source on which listener, and what this pod is.
 
+mod ejection;
 mod health_check;
 mod outliers;
 mod overload;
@@ -86,6 +87,12 @@ pub(super) fn config(
         &origin,
     )?;
     let overload = overload::resolve(&args.overload, &origin)?;
+    let outliers = outliers::resolve(&args.outliers, &origin)?;
+    let beside = ejection::Beside {
+        outliers: outliers.as_ref(),
+        targets: &targets,
+    };
+    let ejection = ejection::resolve(&args.ejection, &beside, &origin)?;
     Ok(Config {
         targets,
         admin: args.listeners.admin,
@@ -110,7 +117,8 @@ pub(super) fn config(
         subset,
         health_check: health_check::resolve(args.health_check, &origin)?,
         slow_start: slow_start::resolve(&args.slow_start, &origin)?,
-        outliers: outliers::resolve(&args.outliers, &origin)?,
+        ejection,
+        outliers,
         failures: args.failures.settings(),
         limits: limits(&args.limits),
         overload,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::grpc_codes::{GrpcCode, GrpcCodes};
 use super::statuses::{StatusRange, Statuses};
 
-/// Each where it is given. They take the place of the built-in notion where pods are compared, and make five such
+/// Each where it is given. They take the place of the built-in notion where pods are compared, and make such
 /// answers in a row a reason to leave a pod out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures {

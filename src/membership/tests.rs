@@ -5,8 +5,11 @@ mod reports;
 use super::*;
 use crate::balance::Ask;
 use crate::endpoint::AppProtocol;
-use crate::error::Kind;
-use crate::outlier::{Outcome, THRESHOLD};
+use crate::error::{Flag, Kind};
+use crate::outlier::{Outcome, Rule};
+
+/// Failures in a row that eject, where nothing else is set.
+const THRESHOLD: u32 = 5;
 
 fn round_robin() -> Choice {
     Choice {
@@ -14,6 +17,7 @@ fn round_robin() -> Choice {
         subset: None,
         slow_start: None,
         health_check: None,
+        ejection: Ejection::default(),
         outliers: None,
         rooms: None,
     }
@@ -248,11 +252,10 @@ fn five_failures_take_an_endpoint_out_of_the_picks_with_a_reason() {
     assert_eq!(scene.picked(), [0, 2]);
     let member = scene.now().members[1].clone();
     assert_eq!(member.state(), "ejected");
-    let Health::Ejected { reason, .. } = member.health else {
-        panic!("{:?}", member.health);
-    };
+    let reason = member.health.cause().unwrap().to_string();
     assert!(reason.contains("connect refused"), "{reason}");
-    assert_eq!(scene.metrics.ejections(crate::error::Flag::Uf), 1);
+    let ejections = scene.metrics.ejections(Rule::Failures, Flag::Uf);
+    assert_eq!(ejections, 1);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
+/// Failures in a row that eject, where nothing else is set.
+const THRESHOLD: u32 = 5;
+
 const REFUSED: Outcome = Outcome::Failed(Kind::ConnectFailed);
 const GAVE_UP: Outcome = Outcome::GaveUp { others: 0 };
 
@@ -341,6 +344,19 @@ fn a_row_with_another_failure_in_it_is_held_to_the_half() {
 }
 
 #[test]
+fn a_client_that_gave_up_does_not_tip_a_row_of_failed_connections_beyond_the_half() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    eject(&mut detector, 1, now);
+    for _ in 0..5 {
+        assert!(!detector.observe(&id(2), REFUSED, now, peers(3, 100), now));
+    }
+    // The others answer from now on.
+    assert!(!detector.observe(&id(2), GAVE_UP, now, peers(3, 200), now));
+    assert!(detector.observe(&id(2), REFUSED, now, peers(3, 200), now));
+}
+
+#[test]
 fn when_the_last_that_was_well_fails_too_those_beyond_the_half_are_set_free() {
     let now = Instant::now();
     let mut detector = Detector::default();
@@ -385,6 +401,79 @@ fn an_outlier_is_out_for_longer_each_time_and_within_the_half() {
     assert_eq!(detector.next_expiry(), Some(after(back, 20)));
 }
 
+#[test]
+fn so_many_failures_eject_for_so_long_as_is_set() {
+    let now = Instant::now();
+    let mut detector = Detector::new(Ejection {
+        consecutive: Some(2),
+        first: Duration::from_secs(3),
+        longest: Duration::from_secs(10),
+        ..Ejection::default()
+    });
+    assert!(!detector.observe(&id(1), REFUSED, now, peers(4, 0), now));
+    assert!(detector.observe(&id(1), REFUSED, now, peers(4, 0), now));
+    let mut last = now;
+    for seconds in [3, 6, 10, 10] {
+        let until = detector.next_expiry().unwrap();
+        assert_eq!((until - last).as_secs(), seconds);
+        last = until;
+        detector.expire(last);
+        detector.observe(&id(1), REFUSED, last, peers(4, 0), last);
+    }
+}
+
+#[test]
+fn a_silent_pod_is_weighed_by_as_many_answers_as_failures_are_set() {
+    let now = Instant::now();
+    let mut detector = Detector::new(Ejection {
+        consecutive: Some(2),
+        ..Ejection::default()
+    });
+    for answered in [100, 103] {
+        assert!(!detector.observe(&id(1), GAVE_UP, now, peers(3, answered), now));
+    }
+    assert!(detector.observe(&id(1), GAVE_UP, now, peers(3, 104), now));
+}
+
+#[test]
+fn with_no_number_set_failures_in_a_row_leave_no_trace_but_still_decide_a_trial() {
+    let now = Instant::now();
+    let mut detector = Detector::new(Ejection {
+        consecutive: None,
+        ..Ejection::default()
+    });
+    for _ in 0..100 {
+        assert!(!detector.observe(&id(1), REFUSED, now, peers(4, 100), now));
+    }
+    // Its answers are no news, which each would cost.
+    assert!(!detector.is_suspect(&id(1)));
+    assert!(detector.tracks.is_empty());
+
+    let (cause, ten) = (Cause::Failures { percent: 50 }, Duration::from_secs(10));
+    assert!(detector.eject_outlier(&id(1), cause, 4, ten, now));
+    let then = after(now, 10);
+    detector.expire(then);
+    assert!(detector.observe(&id(1), REFUSED, then, peers(4, 0), then));
+    assert_eq!(detector.next_expiry(), Some(after(then, 2)));
+    let then = after(then, 2);
+    detector.expire(then);
+    assert!(detector.observe(&id(1), Outcome::Answered, then, peers(4, 0), then));
+    assert!(!detector.observe(&id(1), REFUSED, then, peers(4, 0), then));
+    assert!(!detector.is_suspect(&id(1)));
+}
+
+#[test]
+fn an_outlier_is_out_for_no_shorter_than_any_pod() {
+    let now = Instant::now();
+    let mut detector = Detector::new(Ejection {
+        first: Duration::from_secs(20),
+        ..Ejection::default()
+    });
+    let (cause, ten) = (Cause::Failures { percent: 50 }, Duration::from_secs(10));
+    assert!(detector.eject_outlier(&id(1), cause, 4, ten, now));
+    assert_eq!(detector.next_expiry(), Some(after(now, 20)));
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     StandOut(u8),
@@ -409,12 +498,20 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever is reported in whatever order, never more than half of the used pods are without traffic though they can
-    /// be reached, and never all.
+    /// Whatever is reported in whatever order, never more of the used pods than is set are without traffic though they can
+    /// be reached, and never all. Who is ejected again before that is forgiven is out for as long at least, within bounds.
     #[test]
-    fn never_more_than_half_of_those_in_reach_are_ejected_nor_ever_all(events in prop::collection::vec(event(), 0..400)) {
+    fn never_more_in_reach_are_ejected_than_may_be_nor_ever_all_nor_for_longer(
+        events in prop::collection::vec(event(), 0..400),
+        consecutive in prop::option::of(1_u32..7),
+        most in prop_oneof![Just(50_usize), 1_usize..=100],
+        times in (1_u64..20, 0_u64..200),
+    ) {
         let mut now = Instant::now();
-        let mut detector = Detector::default();
+        let first = Duration::from_secs(times.0);
+        let settings = Ejection { consecutive, most, first, longest: first + Duration::from_secs(times.1) };
+        let mut detector = Detector::new(settings);
+        let mut out: HashMap<Identity, (Instant, Duration)> = HashMap::new();
         let mut used: Vec<Identity> = (1..8).map(id).collect();
         let mut answered = 0;
         for event in events {
@@ -437,12 +534,35 @@ proptest! {
                 Event::Resize(n) => {
                     used = (1..=n).map(id).collect();
                     detector.retain(&used.iter().collect(), now);
+                    out.retain(|id, _| used.contains(id));
                 }
             }
             let held: Vec<Cause> = used.iter().filter_map(|id| held_for(&detector, id)).collect();
             let in_reach = held.iter().filter(|cause| !cause.is_unreachable()).count();
-            prop_assert!(in_reach * 2 <= used.len(), "{held:?} of {}", used.len());
+            prop_assert!(in_reach * 100 <= used.len() * most, "{held:?} of {}", used.len());
             prop_assert!(held.len() < used.len(), "{held:?} of {}", used.len());
+            for id in &used {
+                let Verdict::Ejected { until, cause } = detector.verdict(id) else {
+                    continue;
+                };
+                let before = out.get(id).copied().filter(|(last, _)| *last != until);
+                if before.is_some() || !out.contains_key(id) {
+                    let time = until - now;
+                    let least = match cause {
+                        Cause::Failures { .. } => first.max(Duration::from_secs(10)),
+                        _ => first,
+                    };
+                    prop_assert!(time >= least.min(settings.longest) && time <= settings.longest);
+                    // Not forgiven even if it was let in at once when it was ejected last.
+                    if let Some((last, took)) = before
+                        && now < (last - took) + FORGIVEN_AFTER
+                        && cause.rule() == Rule::Failures
+                    {
+                        prop_assert!(time >= first.saturating_mul(2).min(settings.longest));
+                    }
+                    out.insert(id.clone(), (until, time));
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Pods that fail again and again are left out for a while.
 
+mod settings;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -330,7 +332,7 @@ async fn an_error_that_the_pod_answers_is_no_failure_of_its_connection() {
 }
 
 /// Asks until the pod is left out for such a reason.
-async fn ask_until_it_stands_out(odd: Pod, flag: &str, threshold: &str, reason: &str) {
+async fn ask_until_it_stands_out(odd: Pod, flag: &str, threshold: &str, cause: &str, reason: &str) {
     let good = [Pod::start("a").await, Pod::start("b").await];
     let sidecar = Sidecar::over([&good[0], &good[1], &odd])
         .with(flag, threshold)
@@ -350,8 +352,11 @@ async fn ask_until_it_stands_out(odd: Pod, flag: &str, threshold: &str, reason: 
     for pod in &good {
         assert_eq!(sidecar.state_of(pod).await["state"], "ready");
     }
-    let ejections = sidecar.metric("podrobin_ejections_total", &["flag=\"-\""]);
-    assert!(ejections.await >= 1.0);
+    assert_eq!(sidecar.state_of(&odd).await["cause"], cause);
+    let cause = format!("cause=\"{cause}\"");
+    let labels = [cause.as_str(), "flag=\"-\""];
+    let ejections = sidecar.metric("podrobin_ejections_total", &labels).await;
+    assert!(ejections >= 1.0);
 }
 
 #[tokio::test]
@@ -370,14 +375,28 @@ async fn a_pod_that_fails_a_part_of_its_requests_stands_out_by_its_success_rate(
         Ok(())
     })
     .await;
-    ask_until_it_stands_out(shaky, "--eject-success-rate", "1.2", "requests succeeded").await;
+    ask_until_it_stands_out(
+        shaky,
+        "--eject-success-rate",
+        "1.2",
+        "success_rate",
+        "requests succeeded",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_pod_that_fails_too_much_stands_out() {
     let erring = manners::say("HTTP/1.1 500 Oops\r\nx-pod: erring\r\ncontent-length: 0\r\n\r\n");
     let erring = Pod::scripted("erring", erring).await;
-    ask_until_it_stands_out(erring, "--eject-failure-percentage", "50", "100 %").await;
+    ask_until_it_stands_out(
+        erring,
+        "--eject-failure-percentage",
+        "50",
+        "failure_percentage",
+        "100 %",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -391,7 +410,7 @@ async fn a_pod_that_is_far_slower_than_the_others_stands_out() {
         Ok(())
     })
     .await;
-    ask_until_it_stands_out(slow, "--eject-latency", "5", "on average").await;
+    ask_until_it_stands_out(slow, "--eject-latency", "5", "latency", "on average").await;
 }
 
 /// Resets until it is mended.

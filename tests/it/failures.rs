@@ -25,7 +25,7 @@ async fn five_answers_in_a_row_with_a_status_that_counts_eject_and_one_fails_a_t
     eventually("a failed trial", async || {
         // The client is told what the pod says.
         errors += usize::from(client.get("/").await.status() == 503);
-        let ejections = sidecar.metric("podrobin_ejections_total", &["flag=\"-\""]);
+        let ejections = sidecar.metric("podrobin_ejections_total", &["cause=\"status\""]);
         (ejections.await >= 2.0).then_some(())
     })
     .await;

@@ -8,6 +8,7 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use super::{Family, Kind, Number, Samples, Series, Target};
 use crate::discovery::Phase;
 use crate::error::Flag;
+use crate::outlier::Rule;
 use crate::snapshot::{MEAN_WEIGHT, Member};
 use crate::stats::{CLASSES, Count, LATENCY_BOUNDS};
 
@@ -172,8 +173,8 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "podrobin_ejections",
         kind: Kind::Counter,
-        labels: &["target", "flag"],
-        help: "Pods taken out of the rotation, by the flag of the last failure (- where that was an answer, or the pod stood out from the others)",
+        labels: &["target", "cause", "flag"],
+        help: "Pods taken out of the rotation, by what found them (failures, status, grpc or silence in a row; success_rate, failure_percentage or latency in an interval) and the flag of the last failure (- where that was an answer, or the pod stood out from the others)",
         samples: Samples::Series(ejections),
     },
     Family {
@@ -416,8 +417,17 @@ fn endpoints(target: &Target) -> Series {
 }
 
 fn ejections(target: &Target) -> Series {
-    let counts = Flag::ALL.map(|flag| (flag.as_str(), target.metrics.ejections(flag)));
-    labelled(counts.into_iter().filter(|(_, count)| *count > 0))
+    let pairs = Rule::ALL
+        .into_iter()
+        .flat_map(|rule| Flag::ALL.map(|flag| (rule, flag)));
+    pairs
+        .map(|(rule, flag)| (rule, flag, target.metrics.ejections(rule, flag)))
+        .filter(|(_, _, count)| *count > 0)
+        .map(|(rule, flag, count)| {
+            let labels = [rule.as_str(), flag.as_str()].map(str::to_owned);
+            (labels.to_vec(), Number::Whole(count))
+        })
+        .collect()
 }
 
 fn checks(target: &Target) -> Series {

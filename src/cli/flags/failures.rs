@@ -6,9 +6,9 @@ use crate::config::{FailureCodes, FailureStatuses, Failures};
 
 #[derive(Args, Clone, Debug)]
 pub struct FailureArgs {
-    /// Statuses of answers that count as failures of the pod (5xx,429): five in a row eject it, and where pods are
-    /// compared they take the place of 5xx but 501. The client gets them all the same. By default no status counts in a
-    /// row
+    /// Statuses of answers that count as failures of the pod (5xx,429): as many in a row as --eject-consecutive
+    /// says eject it, and where pods are compared they take the place of 5xx but 501. The client gets them all the same. By
+    /// default no status counts in a row
     #[arg(long, env = "PODROBIN_FAILURE_STATUSES", value_name = "LIST")]
     pub failure_statuses: Option<FailureStatuses>,
 

@@ -3,9 +3,9 @@ use rustls::pki_types::ServerName;
 
 use super::*;
 use crate::config::{
-    ClientFiles, FailureCodes, FailureStatuses, Failures, FamilyChoice, FileSelector, HealthCheck,
-    LogFormat, NewPods, Outliers, Overload, PodRequests, Policy, PortRef, RetrySettings, SlowStart,
-    Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
+    ClientFiles, Ejection, FailureCodes, FailureStatuses, Failures, FamilyChoice, FileSelector,
+    HealthCheck, LogFormat, NewPods, Outliers, Overload, PodRequests, Policy, PortRef,
+    RetrySettings, SlowStart, Statuses, Thresholds, TlsFiles, TlsWhen, UpstreamTls,
 };
 
 fn surroundings(namespace: Option<&str>) -> Surroundings {
@@ -52,6 +52,7 @@ fn one_service_is_all_it_takes() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.retry, RetrySettings::default());
+    assert_eq!(config.ejection, Ejection::default());
     assert_eq!(config.access_log, None);
     assert_eq!(config.pod.namespace.as_deref(), Some("shop"));
 }
@@ -73,6 +74,7 @@ fn every_flag_reaches_its_setting() {
         --health-check-unhealthy-after 27 --health-check-healthy-after 28 --health-check-statuses 204,3xx \
         --health-check-host a.test:1 --health-check-at 29 --new-pods wait \
         --eject-success-rate 1.5 --eject-failure-percentage 25 --eject-latency 3.5 --eject-interval 26ms \
+        --eject-consecutive 30 --eject-time 31s --eject-longest 32s --eject-most 33 \
         --eject-min-requests 27 --eject-min-pods 28 --failure-statuses 429,5xx --failure-grpc aborted";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
@@ -104,6 +106,13 @@ fn every_flag_reaches_its_setting() {
         new_pods: NewPods::Wait,
     };
     assert_eq!(config.health_check, Some(health_check));
+    let ejection = Ejection {
+        consecutive: Some(30),
+        first: ms(31_000),
+        longest: ms(32_000),
+        most: 33,
+    };
+    assert_eq!(config.ejection, ejection);
     let outliers = Outliers {
         success_rate: Some(1.5),
         failure_percentage: Some(25.0),
@@ -254,7 +263,64 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 25] = [
+    let cases: [(&[&str], &[&str]); 30] = [
+        (
+            &["--service", "cart", "--eject-time", "31s"],
+            &[
+                "--eject-time 31s",
+                "--eject-longest 30s",
+                "raise --eject-longest",
+            ],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--eject-longest",
+                "9s",
+                "--eject-latency",
+                "3",
+            ],
+            &[
+                "--eject-interval 10s",
+                "--eject-longest 9s",
+                "lower --eject-interval",
+            ],
+        ),
+        (
+            &["--service", "cart", "--eject-longest", "999ms"],
+            &["--eject-time 1s", "--eject-longest 999ms"],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--eject-consecutive",
+                "0",
+                "--eject-most",
+                "9",
+            ],
+            &[
+                "--eject-most says",
+                "--eject-consecutive 0",
+                "--eject-success-rate STDEVS",
+            ],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--eject-consecutive",
+                "0",
+                "--failure-grpc",
+                "internal",
+            ],
+            &[
+                "--failure-grpc says",
+                "--eject-consecutive 0",
+                "--eject-latency FACTOR",
+            ],
+        ),
         (
             &["--service", "cart", "--pending-timeout", "1s"],
             &["--pending-timeout", "add --max-pod-requests"],
@@ -383,6 +449,28 @@ fn a_contradiction_names_the_flags_and_the_mend() {
         for word in words {
             assert!(refusal.contains(word), "{flags:?}: {refusal}");
         }
+    }
+}
+
+#[test]
+fn what_still_has_a_use_with_no_ejection_for_failures_in_a_row_is_taken() {
+    let off = ["--service", "cart", "--eject-consecutive", "0"];
+    for more in [
+        &[] as &[&str],
+        &[
+            "--eject-latency",
+            "3",
+            "--eject-time",
+            "2s",
+            "--failure-statuses",
+            "429",
+        ],
+        &["--failure-statuses", "429", "--policy", "peak-ewma"],
+        // Pods that stand out were out for no longer than the longest time before it could be set.
+        &["--eject-latency", "3", "--eject-interval", "1m"],
+    ] {
+        let config = resolve(&[&off, more].concat()).unwrap();
+        assert_eq!(config.ejection.consecutive, None);
     }
 }
 
