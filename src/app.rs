@@ -344,6 +344,7 @@ impl Line {
                 health_check: config.health_check.clone(),
                 ejection: config.ejection,
                 outliers: config.outliers,
+                panic_threshold: config.panic_threshold,
                 rooms,
             },
             workers,

@@ -47,6 +47,8 @@ pub struct Config {
     pub health_check: Option<HealthCheck>,
     pub ejection: Ejection,
     pub outliers: Option<Outliers>,
+    /// With fewer percent of the pods usable all are used.
+    pub panic_threshold: Option<usize>,
     pub failures: Failures,
     pub limits: Limits,
     pub overload: Overload,

@@ -11,6 +11,7 @@
 
 mod checked;
 mod outliers;
+mod panic;
 mod ramping;
 mod reports;
 mod subset;
@@ -35,6 +36,7 @@ use crate::stats::{Count, EndpointStats, TargetStats};
 
 use checked::Checked;
 use outliers::Comparison;
+use panic::PanicGuard;
 use ramping::Ramping;
 use reports::Reports;
 
@@ -65,6 +67,8 @@ pub struct Choice {
     pub health_check: Option<HealthCheck>,
     pub ejection: Ejection,
     pub outliers: Option<Outliers>,
+    /// With fewer percent of the pods usable all are used.
+    pub panic_threshold: Option<usize>,
     pub rooms: Option<Rooms>,
 }
 
@@ -102,6 +106,7 @@ pub struct Membership {
     detector: Detector,
     checked: Option<Checked>,
     comparison: Option<Comparison>,
+    guard: Option<PanicGuard>,
     /// Where the policy has weights made of them.
     reports: Option<Reports>,
     /// Sorted by identity, no identity twice.
@@ -136,6 +141,7 @@ impl Membership {
         };
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot {
             version: 0,
+            panics: false,
             members: Vec::new(),
             picker: balancer.picker(&[]),
             published: SystemTime::now(),
@@ -154,6 +160,7 @@ impl Membership {
             comparison: choice
                 .outliers
                 .map(|settings| Comparison::new(settings, Instant::now())),
+            guard: choice.panic_threshold.map(PanicGuard::new),
             reports,
             endpoints: Vec::new(),
             used: 0,
@@ -417,25 +424,76 @@ impl Membership {
     }
 
     fn retain_used(&mut self, now: Instant) {
-        let used: HashSet<&Identity> = self
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.is_used())
-            .map(|endpoint| &endpoint.identity)
-            .collect();
         if let Some(checked) = &mut self.checked {
-            checked.use_only(&used);
+            let used = self.endpoints.iter();
+            let used = used.filter(|endpoint| endpoint.is_used());
+            checked.use_only(&used.map(|endpoint| &endpoint.identity).collect());
             if checked.settle() {
                 log_panic(&self.target, checked.panics());
             }
         }
-        // Of those that their checks let through, never more than half are ejected.
+        self.count_used(now);
+    }
+
+    /// Of those that their checks let through, never more are ejected than may be.
+    fn count_used(&mut self, now: Instant) {
+        let used = self.endpoints.iter();
+        let used = used.filter(|endpoint| endpoint.is_used());
         let used: HashSet<&Identity> = used
-            .into_iter()
+            .map(|endpoint| &endpoint.identity)
             .filter(|identity| self.lets_through(identity))
             .collect();
         self.used = used.len();
         self.detector.retain(&used, now);
+    }
+
+    /// Has all pods used where too few are usable, and no longer than that.
+    fn guard(&mut self, now: Instant) {
+        if self.guard.is_none() {
+            return;
+        }
+        let used = self.endpoints.iter();
+        let used = used.filter(|endpoint| endpoint.is_used());
+        let out: Vec<bool> = used
+            .map(|endpoint| self.is_out(&endpoint.identity))
+            .collect();
+        let (pods, usable) = (out.len(), out.iter().filter(|out| !**out).count());
+        let Some(guard) = &mut self.guard else {
+            return;
+        };
+        if !guard.settle(usable, pods) {
+            return;
+        }
+        let threshold = guard.threshold();
+        if guard.panics() {
+            warn!(
+                target = self.target,
+                usable,
+                pods,
+                "panic: fewer than {threshold} % of the pods are usable, so all are used"
+            );
+        } else {
+            info!(
+                target = self.target,
+                usable,
+                pods,
+                "no panic any more: {threshold} % of the pods are usable, and no others are used"
+            );
+        }
+        self.count_used(now);
+    }
+
+    /// Whether it would be left out for its checks, or for what is held against it. Whoever waits for a first check is not:
+    /// that check is under way.
+    fn is_out(&self, identity: &Identity) -> bool {
+        let checked = self.checked.as_ref();
+        let unhealthy = checked.is_some_and(|checked| checked.fails(identity));
+        unhealthy || self.detector.verdict(identity) != Verdict::Healthy
+    }
+
+    /// Whether all pods are used as too few are usable.
+    fn panics(&self) -> bool {
+        self.guard.as_ref().is_some_and(PanicGuard::panics)
     }
 
     /// Takes in what checks found, and publishes once if that changes anything.
@@ -465,7 +523,7 @@ impl Membership {
     /// Whether its checks let it have traffic.
     fn lets_through(&self, identity: &Identity) -> bool {
         let checked = self.checked.as_ref();
-        checked.is_none_or(|checked| checked.lets_through(identity))
+        self.panics() || checked.is_none_or(|checked| checked.lets_through(identity))
     }
 
     fn position(&self, identity: &Identity) -> Option<usize> {
@@ -486,6 +544,7 @@ impl Membership {
     }
 
     fn publish(&mut self, now: Instant) {
+        self.guard(now);
         self.version += 1;
         let mut members: Vec<Member> = self
             .endpoints
@@ -508,6 +567,7 @@ impl Membership {
             .collect();
         self.snapshots.send_replace(Arc::new(Snapshot {
             version: self.version,
+            panics: self.panics() || self.checked.as_ref().is_some_and(Checked::panics),
             picker: self.balancer.picker(&candidates),
             members,
             published: SystemTime::now(),
@@ -544,7 +604,10 @@ impl Membership {
         let stats = self.stats.get(identity).cloned();
         Member {
             endpoint: endpoint.clone(),
-            health,
+            health: match self.panics() && endpoint.is_used() {
+                true => health.in_panic(),
+                false => health,
+            },
             ramp: None,
             reported: self
                 .reports
@@ -557,15 +620,16 @@ impl Membership {
     /// What its checks hold against a pod that the list uses.
     fn by_check(&self, endpoint: &Endpoint) -> Option<Health> {
         let checked = self.checked.as_ref().filter(|_| endpoint.is_used())?;
-        let reason = match checked.verdict(&endpoint.identity) {
+        let health = match checked.verdict(&endpoint.identity) {
             health_check::Verdict::Healthy => return None,
-            health_check::Verdict::Unchecked => None,
-            health_check::Verdict::Unhealthy(reason) => Some(reason.clone()),
+            health_check::Verdict::Unchecked => Health::Unchecked,
+            health_check::Verdict::Unhealthy(reason) => Health::Unhealthy {
+                reason: reason.clone(),
+            },
         };
-        Some(match (checked.panics(), reason) {
-            (true, reason) => Health::Panic { reason },
-            (false, Some(reason)) => Health::Unhealthy { reason },
-            (false, None) => Health::Unchecked,
+        Some(match checked.panics() {
+            true => health.in_panic(),
+            false => health,
         })
     }
 

@@ -14,6 +14,8 @@ use crate::stats::EndpointStats;
 pub struct Snapshot {
     /// Counts up from 0, the empty snapshot before the first list.
     pub version: u64,
+    /// Pods are used that would be left out, as too few others are usable.
+    pub panics: bool,
     /// Every endpoint known, used or not, sorted by identity.
     pub members: Vec<Member>,
     /// Chooses among the members that get traffic, by their index in `members`.
@@ -47,8 +49,8 @@ pub enum Health {
     Unhealthy { reason: String },
     /// It gets no traffic before its first active check.
     Unchecked,
-    /// It did not pass its checks, and is used as nobody did. The reason is that of its last failure.
-    Panic { reason: Option<String> },
+    /// It would be left out so, and is used as too few others are usable.
+    Panic { held: Box<Self> },
     /// Its ejection has passed: one request is let through, and its outcome decides.
     Trial { cause: Cause },
 }
@@ -58,7 +60,18 @@ impl Health {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::Ejected { cause, .. } | Self::Trial { cause } => Some(*cause),
+            Self::Panic { held } => held.cause(),
             _ => None,
+        }
+    }
+
+    /// The same where all are used.
+    pub fn in_panic(self) -> Self {
+        match self {
+            Self::Healthy | Self::Panic { .. } => self,
+            out => Self::Panic {
+                held: Box::new(out),
+            },
         }
     }
 }

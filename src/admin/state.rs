@@ -42,6 +42,8 @@ struct Target<'a> {
     /// Counts the lists and ejections applied; 0 is before the first list.
     version: u64,
     published: Option<String>,
+    /// Pods are used that would be left out, as too few others are usable.
+    panic: bool,
     watch: Watch,
     requests_in_flight: u64,
     /// Requests waiting for an endpoint.
@@ -134,6 +136,7 @@ fn target(view: &TargetView) -> Target<'_> {
         policy: view.policy.to_string(),
         version: snapshot.version,
         published: rfc3339(snapshot.published),
+        panic: snapshot.panics,
         watch: Watch {
             phase: status.phase.as_str(),
             since: rfc3339(status.since),
@@ -157,14 +160,7 @@ fn attempts(member: &Member) -> u64 {
 }
 
 fn endpoint(member: &Member, all: u64) -> Endpoint {
-    let (reason, until) = match &member.health {
-        Health::Healthy => (None, None),
-        Health::Unchecked => (Some("it waits for its first health check".to_owned()), None),
-        Health::Unhealthy { reason } => (Some(reason.clone()), None),
-        Health::Panic { reason } => (reason.clone(), None),
-        Health::Ejected { until, cause } => (Some(cause.to_string()), rfc3339(*until)),
-        Health::Trial { cause } => (Some(cause.to_string()), None),
-    };
+    let (reason, until) = held(&member.health);
     let requests = attempts(member);
     Endpoint {
         pod: member.endpoint.pod.clone(),
@@ -192,6 +188,18 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
 
 fn of_mean(weight: u32) -> f64 {
     f64::from(weight) / f64::from(MEAN_WEIGHT)
+}
+
+/// Why a pod would be left out, and until when.
+fn held(health: &Health) -> (Option<String>, Option<String>) {
+    match health {
+        Health::Healthy => (None, None),
+        Health::Unchecked => (Some("it waits for its first health check".to_owned()), None),
+        Health::Unhealthy { reason } => (Some(reason.clone()), None),
+        Health::Panic { held: otherwise } => held(otherwise),
+        Health::Ejected { until, cause } => (Some(cause.to_string()), rfc3339(*until)),
+        Health::Trial { cause } => (Some(cause.to_string()), None),
+    }
 }
 
 /// Rounded to four digits: readers want a percentage, not a fraction's tail.

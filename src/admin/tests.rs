@@ -81,6 +81,7 @@ const NOW: u64 = 100;
 fn snapshot(version: u64, members: Vec<Member>) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         version,
+        panics: false,
         members,
         picker: Balancer::new(&Policy::RoundRobin, &Arc::new(TargetStats::new(1))).picker(&[]),
         published: at(95),
@@ -313,6 +314,7 @@ async fn state_shows_each_endpoint_with_its_share_and_reason() {
             "policy": "round-robin",
             "version": 2,
             "published": "1970-01-01T00:01:35.000Z",
+            "panic": false,
             "watch": {
                 "phase": "stale",
                 "since": "1970-01-01T00:01:30.000Z",

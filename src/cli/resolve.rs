@@ -88,8 +88,10 @@ pub(super) fn config(
     )?;
     let overload = overload::resolve(&args.overload, &origin)?;
     let outliers = outliers::resolve(&args.outliers, &origin)?;
+    let health_check = health_check::resolve(args.health_check, &origin)?;
     let beside = ejection::Beside {
         outliers: outliers.as_ref(),
+        is_checked: health_check.is_some(),
         targets: &targets,
     };
     let ejection = ejection::resolve(&args.ejection, &beside, &origin)?;
@@ -115,10 +117,11 @@ pub(super) fn config(
             family: kubernetes.address_family,
         },
         subset,
-        health_check: health_check::resolve(args.health_check, &origin)?,
+        health_check,
         slow_start: slow_start::resolve(&args.slow_start, &origin)?,
         ejection,
         outliers,
+        panic_threshold: args.ejection.panic_threshold,
         failures: args.failures.settings(),
         limits: limits(&args.limits),
         overload,

@@ -65,6 +65,10 @@ impl Checked {
         track.map_or(&Verdict::Healthy, Track::verdict)
     }
 
+    pub(super) fn fails(&self, identity: &Identity) -> bool {
+        matches!(self.verdict(identity), Verdict::Unhealthy(_))
+    }
+
     /// Whether the pod may get traffic, as far as checks go.
     pub(super) fn lets_through(&self, identity: &Identity) -> bool {
         self.panic || *self.verdict(identity) == Verdict::Healthy

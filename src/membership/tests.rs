@@ -1,4 +1,5 @@
 mod checked;
+mod panic;
 mod ramping;
 mod reports;
 
@@ -6,7 +7,7 @@ use super::*;
 use crate::balance::Ask;
 use crate::endpoint::AppProtocol;
 use crate::error::{Flag, Kind};
-use crate::outlier::{Outcome, Rule};
+use crate::outlier::{Cause, Outcome, Rule};
 
 /// Failures in a row that eject, where nothing else is set.
 const THRESHOLD: u32 = 5;
@@ -19,6 +20,7 @@ fn round_robin() -> Choice {
         health_check: None,
         ejection: Ejection::default(),
         outliers: None,
+        panic_threshold: None,
         rooms: None,
     }
 }

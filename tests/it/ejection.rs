@@ -1,5 +1,6 @@
 //! Pods that fail again and again are left out for a while.
 
+mod panic;
 mod settings;
 
 use std::io;

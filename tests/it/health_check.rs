@@ -1,6 +1,7 @@
 //! Pods that are asked whether they are well.
 
 mod grpc;
+mod panic;
 mod waiting;
 
 use std::sync::Arc;

@@ -171,6 +171,13 @@ pub const FAMILIES: &[Family] = &[
         samples: Samples::Series(endpoints),
     },
     Family {
+        name: "podrobin_panic",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "1 while pods are used that would be left out (state panic), as too few others are usable",
+        samples: Samples::Target(|_, target| Some(Number::Whole(target.snapshot.panics.into()))),
+    },
+    Family {
         name: "podrobin_ejections",
         kind: Kind::Counter,
         labels: &["target", "cause", "flag"],

@@ -49,4 +49,14 @@ pub struct EjectionArgs {
         value_parser = value::count::<1, 100>
     )]
     pub eject_most: usize,
+
+    /// With fewer percent of the pods usable than this (not failing their checks, nor ejected or on trial) all are used, as
+    /// the few would be overrun. By default only where all fail their checks
+    #[arg(
+        long,
+        env = "PODROBIN_PANIC_THRESHOLD",
+        value_name = "PERCENT",
+        value_parser = value::count::<1, 99>
+    )]
+    pub panic_threshold: Option<usize>,
 }

@@ -8,6 +8,7 @@ use crate::config::{Ejection, Outliers, Policy, Span, Target};
 /// What else has to do with it.
 pub(super) struct Beside<'a> {
     pub(super) outliers: Option<&'a Outliers>,
+    pub(super) is_checked: bool,
     pub(super) targets: &'a [Target],
 }
 
@@ -61,6 +62,13 @@ fn check_idle(beside: &Beside<'_>, origin: &Origin<'_>) -> Result<(), Refusal> {
     if let Some(idle) = origin.first_given(&["eject_time", "eject_longest", "eject_most"]) {
         return Err(Refusal::usage(format_args!(
             "{idle} says how pods are ejected, and with {off} 0 none is: give another number, add {mend}, or leave {idle} out"
+        )));
+    }
+    if !beside.is_checked && origin.is_given("panic_threshold") {
+        return Err(Refusal::usage(format_args!(
+            "{} is about pods that are left out, and with {off} 0 none is: give another number, add {mend} or \
+             --health-check http:/PATH, or leave it out",
+            origin.flag("panic_threshold")
         )));
     }
     let by_failures = |target: &Target| matches!(target.policy, Policy::PeakEwma { .. });

@@ -74,7 +74,7 @@ fn every_flag_reaches_its_setting() {
         --health-check-unhealthy-after 27 --health-check-healthy-after 28 --health-check-statuses 204,3xx \
         --health-check-host a.test:1 --health-check-at 29 --new-pods wait \
         --eject-success-rate 1.5 --eject-failure-percentage 25 --eject-latency 3.5 --eject-interval 26ms \
-        --eject-consecutive 30 --eject-time 31s --eject-longest 32s --eject-most 33 \
+        --eject-consecutive 30 --eject-time 31s --eject-longest 32s --eject-most 33 --panic-threshold 34 \
         --eject-min-requests 27 --eject-min-pods 28 --failure-statuses 429,5xx --failure-grpc aborted";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let config = resolve(&flags).unwrap();
@@ -113,6 +113,7 @@ fn every_flag_reaches_its_setting() {
         most: 33,
     };
     assert_eq!(config.ejection, ejection);
+    assert_eq!(config.panic_threshold, Some(34));
     let outliers = Outliers {
         success_rate: Some(1.5),
         failure_percentage: Some(25.0),
@@ -263,7 +264,7 @@ fn any_free_port_may_be_asked_for_more_than_once() {
 /// Command lines that make no sense, each with words of the answer.
 #[test]
 fn a_contradiction_names_the_flags_and_the_mend() {
-    let cases: [(&[&str], &[&str]); 30] = [
+    let cases: [(&[&str], &[&str]); 31] = [
         (
             &["--service", "cart", "--eject-time", "31s"],
             &[
@@ -319,6 +320,21 @@ fn a_contradiction_names_the_flags_and_the_mend() {
                 "--failure-grpc says",
                 "--eject-consecutive 0",
                 "--eject-latency FACTOR",
+            ],
+        ),
+        (
+            &[
+                "--service",
+                "cart",
+                "--eject-consecutive",
+                "0",
+                "--panic-threshold",
+                "9",
+            ],
+            &[
+                "--panic-threshold is",
+                "--eject-consecutive 0",
+                "--health-check http:/PATH",
             ],
         ),
         (

@@ -3,8 +3,8 @@
 use super::*;
 use crate::config::{NewPods, Probe, Statuses, Thresholds};
 
-fn scene(new_pods: NewPods, endpoints: Vec<Endpoint>) -> Scene {
-    let check = HealthCheck {
+pub(super) fn tcp(new_pods: NewPods) -> HealthCheck {
+    HealthCheck {
         probe: Probe::Tcp,
         interval: std::time::Duration::from_secs(10),
         timeout: std::time::Duration::from_secs(1),
@@ -16,16 +16,19 @@ fn scene(new_pods: NewPods, endpoints: Vec<Endpoint>) -> Scene {
         host: None,
         port: None,
         new_pods,
-    };
+    }
+}
+
+fn scene(new_pods: NewPods, endpoints: Vec<Endpoint>) -> Scene {
     let choice = Choice {
-        health_check: Some(check),
+        health_check: Some(tcp(new_pods)),
         ..round_robin()
     };
     Scene::with(choice, endpoints)
 }
 
 /// So many checks of one member in one batch.
-fn check(scene: &mut Scene, member: usize, passed: bool, times: usize) {
+pub(super) fn check(scene: &mut Scene, member: usize, passed: bool, times: usize) {
     let report = Report {
         identity: scene.now().members[member].endpoint.identity.clone(),
         outcome: passed
