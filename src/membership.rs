@@ -431,6 +431,12 @@ impl Membership {
             if checked.settle() {
                 log_panic(&self.target, checked.panics());
             }
+            if checked.begins_to_wait() {
+                info!(
+                    target = self.target,
+                    "requests are held until a pod passes its health check (--new-pods wait)"
+                );
+            }
         }
         self.count_used(now);
     }

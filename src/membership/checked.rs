@@ -15,6 +15,8 @@ pub(super) struct Checked {
     tracks: HashMap<Identity, Track>,
     /// No pod has passed, and so all are used.
     panic: bool,
+    /// No pod gets traffic, as some have yet to be checked.
+    waits: bool,
 }
 
 impl Checked {
@@ -24,6 +26,7 @@ impl Checked {
             new_pods,
             tracks: HashMap::new(),
             panic: false,
+            waits: false,
         }
     }
 
@@ -54,6 +57,15 @@ impl Checked {
         let before = self.panic;
         self.panic = !self.tracks.is_empty() && !any_passed && (before || all_failed);
         self.panic != before
+    }
+
+    /// Whether from now on nobody gets traffic before a check is passed. To be asked after [`settle`](Self::settle).
+    pub(super) fn begins_to_wait(&mut self) -> bool {
+        let mut verdicts = self.tracks.values().map(Track::verdict);
+        let any_passed = verdicts.any(|verdict| *verdict == Verdict::Healthy);
+        let before = self.waits;
+        self.waits = !self.tracks.is_empty() && !any_passed && !self.panic;
+        self.waits && !before
     }
 
     pub(super) fn panics(&self) -> bool {
@@ -111,6 +123,7 @@ mod tests {
             let new_pods = if waits { NewPods::Wait } else { NewPods::Use };
             let mut checked = Checked::new(Thresholds::default(), new_pods);
             let mut used: Vec<Identity> = Vec::new();
+            let mut waited = false;
             for step in steps {
                 let panicked = checked.panics();
                 match step {
@@ -127,6 +140,9 @@ mod tests {
                 prop_assert_eq!(changed, panicked != checked.panics());
                 let let_through = used.iter().filter(|pod| checked.lets_through(pod)).count();
                 let passed = used.iter().filter(|pod| *checked.verdict(pod) == Verdict::Healthy).count();
+                let waiting = let_through == 0 && !used.is_empty();
+                prop_assert_eq!(checked.begins_to_wait(), waiting && !waited);
+                waited = waiting;
                 let unchecked = used.iter().filter(|pod| *checked.verdict(pod) == Verdict::Unchecked).count();
                 if passed > 0 {
                     prop_assert_eq!(let_through, passed);

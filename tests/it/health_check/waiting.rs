@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::support::client::get;
+use crate::support::log::field;
 use crate::support::pod::Session;
 use crate::support::{Pod, Sidecar, Slices, soon};
 
@@ -76,6 +78,8 @@ async fn requests_are_held_while_all_pods_wait_for_their_first_check() {
     let mut client = sidecar.client().await;
     client.send(get("/")).await;
     sidecar.until_held(1).await;
+    let held = |line: &Value| field(line, "message").starts_with("requests are held until");
+    assert_eq!(sidecar.log.matching(held).len(), 1);
     go.add_permits(1);
     let answer = soon("the held request's answer", client.response()).await;
     assert_eq!(answer.status(), 200);
