@@ -7,7 +7,10 @@ mod waiting;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use http::Response;
+
 use crate::support::certificates::{Authority, Mount};
+use crate::support::http2::{self, Exchange};
 use crate::support::log::field;
 use crate::support::pod::Session;
 use crate::support::sidecar::Plan;
@@ -224,6 +227,58 @@ async fn where_all_pods_fail_all_are_used_and_it_is_said() {
     until_alone(&sidecar, &pods[1]).await;
     let over = |line: &serde_json::Value| field(line, "message").starts_with("no panic");
     sidecar.log.until("its end", 1, over).await;
+}
+
+#[tokio::test]
+async fn checks_go_over_http2_in_clear_text_where_requests_do() {
+    let well = Arc::new(AtomicBool::new(true));
+    let script = |well: Arc<AtomicBool>| {
+        http2::script(move |mut exchange: Exchange| {
+            let well = well.load(Relaxed);
+            async move {
+                if well || exchange.head.uri.path() != "/healthz" {
+                    return exchange.answer().await;
+                }
+                exchange.read().await?;
+                let sick = Response::builder().status(503).body(()).unwrap();
+                exchange.respond.send_response(sick, true).map(drop)
+            }
+        })
+    };
+    let sick = Pod::scripted("sick", script(well.clone())).await;
+    let good = Pod::scripted("good", script(Arc::new(AtomicBool::new(true)))).await;
+    let sidecar = checking([&sick, &good], "http:/healthz")
+        .with("--health-check-host", "cart.test")
+        .http2_to_pods()
+        .start()
+        .await;
+    sick.until("a check", |record| !record.calls.is_empty())
+        .await;
+    let check = sick.record().calls[0].clone();
+    assert_eq!(check.uri, "http://cart.test/healthz");
+    let agent = check.headers["user-agent"].to_str().unwrap();
+    assert!(agent.contains("health-check"), "{agent}");
+
+    well.store(false, Relaxed);
+    let state = sidecar.until_state(&sick, "unhealthy").await;
+    let reason = state["reason"].as_str().unwrap();
+    assert!(reason.contains("503"), "{reason}");
+    until_alone(&sidecar, &good).await;
+    well.store(true, Relaxed);
+    sidecar.until_state(&sick, "ready").await;
+}
+
+/// A pod that has no HTTP/2 is told from one that does not answer.
+#[tokio::test]
+async fn a_pod_that_does_not_speak_http2_where_requests_do_is_unhealthy() {
+    let old = Pod::start("old").await;
+    let new = Pod::scripted("new", http2::answer_all).await;
+    let sidecar = checking([&old, &new], "http:/healthz")
+        .http2_to_pods()
+        .start()
+        .await;
+    sidecar.until_state(&old, "unhealthy").await;
+    until_alone(&sidecar, &new).await;
 }
 
 #[tokio::test]

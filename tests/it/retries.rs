@@ -59,13 +59,18 @@ async fn a_request_that_a_pod_refused_goes_to_another_whatever_its_method() {
 async fn a_request_whose_connection_attempt_got_no_answer_goes_to_another() {
     let swallowing = Pod::swallowing("a").await;
     let serving = Pod::start("b").await;
-    let sidecar = Sidecar::over([&swallowing, &serving])
-        .with("--connect-timeout", "200ms")
-        .start()
-        .await;
-    let mut client = sidecar.client().await;
-    for _ in 0..4 {
-        assert_eq!(client.ask(post("/", b"body")).await.pod(), "b");
+    // Connecting is part of the try: whichever time is shorter ends it.
+    for (connect, per_try) in [("200ms", "1h"), ("1h", "200ms")] {
+        let sidecar = Sidecar::over([&swallowing, &serving])
+            .with("--connect-timeout", connect)
+            .with("--per-try-timeout", per_try)
+            .start()
+            .await;
+        let mut client = sidecar.client().await;
+        for _ in 0..4 {
+            // Nothing of it was sent: any method may go on.
+            assert_eq!(client.ask(post("/", b"body")).await.pod(), "b");
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use http::Response;
+use tokio::task::JoinSet;
 
 use super::without_budget;
 use crate::support::client::{get, post};
 use crate::support::http2::{self, Exchange, call};
 use crate::support::pod::Session;
-use crate::support::{Pod, Sidecar, eventually, manners};
+use crate::support::{Pod, Sidecar, eventually, manners, soon};
 
 /// Two pods that both say so: whichever is asked first.
 async fn saying(answer: &str) -> [Pod; 2] {
@@ -69,22 +70,6 @@ async fn what_must_not_be_repeated_is_answered_504_after_one_try() {
 }
 
 #[tokio::test]
-async fn connecting_is_part_of_the_try() {
-    let swallowing = Pod::swallowing("a").await;
-    let serving = Pod::start("b").await;
-    let sidecar = Sidecar::over([&swallowing, &serving])
-        .with("--connect-timeout", "1h")
-        .with("--per-try-timeout", "200ms")
-        .start()
-        .await;
-    let mut client = sidecar.client().await;
-    for _ in 0..4 {
-        // Nothing of it was sent: any method may go on.
-        assert_eq!(client.ask(post("/", b"body")).await.pod(), "b");
-    }
-}
-
-#[tokio::test]
 async fn over_http2_the_stream_of_a_try_that_was_given_up_is_reset() {
     let silent = |exchange: Exchange| async move {
         let mut exchange = exchange;
@@ -111,6 +96,52 @@ async fn over_http2_the_stream_of_a_try_that_was_given_up_is_reset() {
             record.ended.first() == Some(&Some(h2::Reason::CANCEL))
         })
         .await;
+}
+
+/// Full jitter: each wait is anything up to the backoff, so that of many some are long, and no two clients return at once.
+#[tokio::test]
+async fn tries_are_apart_by_a_part_of_the_backoff_and_each_request_by_another() {
+    const CLIENTS: usize = 20;
+    let pods = saying("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await;
+    let sidecar = without_budget(Sidecar::over(&pods))
+        .with("--retry-on", "503")
+        .with("--retries", "1")
+        .with("--retry-backoff", "2s..2s")
+        .start()
+        .await;
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut client = sidecar.client().await;
+        clients.spawn(async move {
+            let since = Instant::now();
+            assert_eq!(client.get("/").await.status(), 503);
+            since.elapsed()
+        });
+    }
+    let waits = soon("all answers", clients.join_all()).await;
+    assert_eq!(asked(&pods), 2 * CLIENTS);
+    let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    // That all of twenty are in one half second of two is one in many millions.
+    assert!(*longest > Duration::from_millis(500), "{waits:?}");
+    assert!(
+        *longest - *shortest > Duration::from_millis(500),
+        "{waits:?}"
+    );
+}
+
+/// A request that no pod has seen need not wait.
+#[tokio::test]
+async fn a_pod_that_could_not_be_reached_is_left_without_a_pause() {
+    let refusing = Pod::refusing("a");
+    let serving = Pod::start("b").await;
+    let sidecar = Sidecar::over([&refusing, &serving])
+        .with("--retry-backoff", "1h..1h")
+        .start()
+        .await;
+    let mut client = sidecar.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.get("/").await.pod(), "b");
+    }
 }
 
 #[tokio::test]
