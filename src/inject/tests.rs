@@ -1,5 +1,7 @@
 //! What a pod gets, what it is refused for, and the way back.
 
+mod again;
+mod capture;
 mod properties;
 mod refusals;
 
@@ -49,18 +51,6 @@ const SIDECAR: &str = "initContainers/0";
 const APP: &str = "containers/0";
 
 #[test]
-fn a_second_run_changes_nothing_and_the_way_back_gives_what_was_there() {
-    let before = pod(&[("service", "cart:http")]);
-    let mut pod = injected(before.clone());
-    let once = pod.to_string();
-    assert_eq!(inject(&mut pod), Ok(Outcome::Unchanged));
-    assert_eq!(pod.to_string(), once);
-    assert!(uninject_pod(&mut pod));
-    assert_eq!(pod, before);
-    assert!(!uninject_pod(&mut pod));
-}
-
-#[test]
 fn the_annotations_that_run_knows_become_its_variables_word_for_word() {
     let pod = injected(pod(&[
         ("service", "cart:http,9001=pay/pay:80"),
@@ -99,41 +89,6 @@ fn a_pod_that_does_not_ask_is_left_alone() {
         assert_eq!(inject(&mut pod), Ok(Outcome::NotAsked), "{annotations:?}");
         assert_eq!(pod, before);
     }
-}
-
-#[test]
-fn an_injection_that_is_not_asked_for_any_more_is_taken_out() {
-    let mut pod = injected(pod(&[("service", "cart:80"), ("capture", "true")]));
-    pod["metadata"]["annotations"]["podrobin.io/inject"] = json!("false");
-    assert_eq!(inject(&mut pod), Ok(Outcome::NotAsked));
-    assert_eq!(
-        pod["spec"],
-        json!({"containers": [{"name": "app", "image": "app"}]})
-    );
-}
-
-#[test]
-fn a_changed_annotation_has_the_effect_that_it_would_have_alone() {
-    let first = [("service", "cart:80,pay:8080"), ("capture", "true")];
-    let second = [("service", "stock:http"), ("listen", "127.0.0.1:7000")];
-    let mut changed = injected(pod(&first));
-    changed["metadata"] = pod(&second)["metadata"].clone();
-    assert_eq!(inject(&mut changed), Ok(Outcome::Injected));
-    assert_eq!(changed, injected(pod(&second)));
-}
-
-#[test]
-fn another_installation_replaces_what_the_first_one_chose() {
-    let mut pod = injected(pod(&[("service", "cart")]));
-    let other = Installation {
-        image: "registry.example/podrobin:2".to_owned(),
-        sidecar: SidecarMode::Plain,
-        ..Installation::default()
-    };
-    assert_eq!(inject_pod(&mut pod, None, &other), Ok(Outcome::Injected));
-    assert!(pod["spec"].get("initContainers").is_none());
-    assert_eq!(pod["spec"]["containers"][0]["image"], other.image.as_str());
-    assert_eq!(inject_pod(&mut pod, None, &other), Ok(Outcome::Unchanged));
 }
 
 #[test]
@@ -202,42 +157,6 @@ fn a_variable_that_the_app_has_itself_is_left_to_it_for_good() {
         assert!(uninject_pod(&mut pod));
         assert_eq!(pod, before);
     }
-}
-
-#[test]
-fn copies_of_the_sidecar_are_taken_out_too() {
-    let before = pod(&[("service", "cart")]);
-    let once = injected(before.clone());
-    let mut copied = once.clone();
-    let sidecar = once["spec"]["initContainers"][0].clone();
-    for list in ["initContainers", "containers"] {
-        copied["spec"][list]
-            .as_array_mut()
-            .unwrap()
-            .push(sidecar.clone());
-    }
-    let mut pod = copied.clone();
-    assert_eq!(inject(&mut pod), Ok(Outcome::Injected));
-    assert_eq!(pod, once);
-    assert!(uninject_pod(&mut copied));
-    assert_eq!(copied, before);
-}
-
-#[test]
-fn what_is_kept_is_for_injection_to_say() {
-    let mut pod = injected(pod(&[
-        ("service", "cart:80"),
-        ("capture", "true"),
-        ("kept", "sysctl"),
-    ]));
-    assert!(
-        pod["metadata"]["annotations"]
-            .get("podrobin.io/kept")
-            .is_none()
-    );
-    assert_eq!(inject(&mut pod), Ok(Outcome::Unchanged));
-    assert!(uninject_pod(&mut pod));
-    assert!(pod["spec"].get("securityContext").is_none());
 }
 
 #[test]
@@ -311,99 +230,6 @@ fn further_variables_come_last_and_replace_what_is_there() {
         variable("X", "1"),
     ];
     assert_eq!(variables(&pod, SIDECAR), expected);
-}
-
-#[test]
-fn a_captured_service_is_at_its_own_names_and_port() {
-    let pod = injected(pod(&[
-        ("service", "cart:80,pay/pay:8080,cart:9090"),
-        ("capture", "true"),
-    ]));
-    assert_eq!(
-        value(&pod, SIDECAR, "PODROBIN_SERVICE").unwrap(),
-        "127.0.1.1:80=cart:80,127.0.1.2:8080=pay/pay:8080,127.0.1.1:9090=cart:9090"
-    );
-    assert_eq!(
-        pod["spec"]["hostAliases"],
-        json!([
-            {"ip": "127.0.1.1", "hostnames": ["cart", "cart.shop", "cart.shop.svc", "cart.shop.svc.cluster.local"]},
-            // Of another namespace: `pay` alone is what this pod's namespace calls so.
-            {"ip": "127.0.1.2", "hostnames": ["pay.pay", "pay.pay.svc", "pay.pay.svc.cluster.local"]},
-        ])
-    );
-    assert_eq!(
-        pod["spec"]["securityContext"],
-        json!({"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]})
-    );
-    assert_eq!(
-        value(&pod, APP, "PODROBIN_CART_URL").unwrap(),
-        "http://127.0.1.1:80"
-    );
-}
-
-#[test]
-fn ports_from_1024_need_no_leave() {
-    for annotations in [
-        [("service", "cart:1024"), ("capture", "true")],
-        [("service", "cart"), ("listen", "1024")],
-    ] {
-        assert!(
-            injected(pod(&annotations))["spec"]
-                .get("securityContext")
-                .is_none()
-        );
-    }
-    let low = injected(pod(&[("service", "cart"), ("listen", "1023")]));
-    assert!(low["spec"]["securityContext"]["sysctls"].is_array());
-}
-
-#[test]
-fn leave_that_the_pod_gives_itself_stays_with_it() {
-    for own in ["0", "80"] {
-        let mut before = pod(&[("service", "cart:80"), ("capture", "true")]);
-        before["spec"]["securityContext"] = json!({"sysctls": [
-            {"name": "net.ipv4.ip_unprivileged_port_start", "value": own},
-        ]});
-        let mut pod = injected(before.clone());
-        assert_eq!(
-            pod["spec"]["securityContext"],
-            before["spec"]["securityContext"]
-        );
-        assert!(uninject_pod(&mut pod));
-        assert_eq!(pod, before);
-    }
-}
-
-#[test]
-fn the_namespace_is_the_pods_own_or_else_the_doors() {
-    let capture = [("service", "cart:8080"), ("capture", "true")];
-    let mut own = pod(&capture);
-    inject_pod(&mut own, Some("other"), &Installation::default()).unwrap();
-    assert_eq!(own["spec"]["hostAliases"][0]["hostnames"][1], "cart.shop");
-    let mut without = pod(&capture);
-    without["metadata"]
-        .as_object_mut()
-        .unwrap()
-        .shift_remove("namespace");
-    inject_pod(&mut without, Some("other"), &Installation::default()).unwrap();
-    assert_eq!(
-        without["spec"]["hostAliases"][0]["hostnames"][1],
-        "cart.other"
-    );
-}
-
-#[test]
-fn the_clusters_domain_can_be_another() {
-    let installation = Installation {
-        cluster_domain: "corp.example".to_owned(),
-        ..Installation::default()
-    };
-    let mut pod = pod(&[("service", "cart:8080"), ("capture", "true")]);
-    inject_pod(&mut pod, None, &installation).unwrap();
-    assert_eq!(
-        pod["spec"]["hostAliases"][0]["hostnames"][3],
-        "cart.shop.svc.corp.example"
-    );
 }
 
 /// The sidecar starts with what injection wrote: it is `podrobin run`'s own reading of it that counts.

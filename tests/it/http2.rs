@@ -2,6 +2,7 @@
 
 mod carrying;
 mod farewell;
+mod floods;
 mod framing;
 mod hostile;
 mod moving;

@@ -1,0 +1,86 @@
+//! A pod that was injected before: again, otherwise, or not any more.
+
+use super::*;
+
+#[test]
+fn a_second_run_changes_nothing_and_the_way_back_gives_what_was_there() {
+    let before = pod(&[("service", "cart:http")]);
+    let mut pod = injected(before.clone());
+    let once = pod.to_string();
+    assert_eq!(inject(&mut pod), Ok(Outcome::Unchanged));
+    assert_eq!(pod.to_string(), once);
+    assert!(uninject_pod(&mut pod));
+    assert_eq!(pod, before);
+    assert!(!uninject_pod(&mut pod));
+}
+
+#[test]
+fn an_injection_that_is_not_asked_for_any_more_is_taken_out() {
+    let mut pod = injected(pod(&[("service", "cart:80"), ("capture", "true")]));
+    pod["metadata"]["annotations"]["podrobin.io/inject"] = json!("false");
+    assert_eq!(inject(&mut pod), Ok(Outcome::NotAsked));
+    assert_eq!(
+        pod["spec"],
+        json!({"containers": [{"name": "app", "image": "app"}]})
+    );
+}
+
+#[test]
+fn a_changed_annotation_has_the_effect_that_it_would_have_alone() {
+    let first = [("service", "cart:80,pay:8080"), ("capture", "true")];
+    let second = [("service", "stock:http"), ("listen", "127.0.0.1:7000")];
+    let mut changed = injected(pod(&first));
+    changed["metadata"] = pod(&second)["metadata"].clone();
+    assert_eq!(inject(&mut changed), Ok(Outcome::Injected));
+    assert_eq!(changed, injected(pod(&second)));
+}
+
+#[test]
+fn another_installation_replaces_what_the_first_one_chose() {
+    let mut pod = injected(pod(&[("service", "cart")]));
+    let other = Installation {
+        image: "registry.example/podrobin:2".to_owned(),
+        sidecar: SidecarMode::Plain,
+        ..Installation::default()
+    };
+    assert_eq!(inject_pod(&mut pod, None, &other), Ok(Outcome::Injected));
+    assert!(pod["spec"].get("initContainers").is_none());
+    assert_eq!(pod["spec"]["containers"][0]["image"], other.image.as_str());
+    assert_eq!(inject_pod(&mut pod, None, &other), Ok(Outcome::Unchanged));
+}
+
+#[test]
+fn copies_of_the_sidecar_are_taken_out_too() {
+    let before = pod(&[("service", "cart")]);
+    let once = injected(before.clone());
+    let mut copied = once.clone();
+    let sidecar = once["spec"]["initContainers"][0].clone();
+    for list in ["initContainers", "containers"] {
+        copied["spec"][list]
+            .as_array_mut()
+            .unwrap()
+            .push(sidecar.clone());
+    }
+    let mut pod = copied.clone();
+    assert_eq!(inject(&mut pod), Ok(Outcome::Injected));
+    assert_eq!(pod, once);
+    assert!(uninject_pod(&mut copied));
+    assert_eq!(copied, before);
+}
+
+#[test]
+fn what_is_kept_is_for_injection_to_say() {
+    let mut pod = injected(pod(&[
+        ("service", "cart:80"),
+        ("capture", "true"),
+        ("kept", "sysctl"),
+    ]));
+    assert!(
+        pod["metadata"]["annotations"]
+            .get("podrobin.io/kept")
+            .is_none()
+    );
+    assert_eq!(inject(&mut pod), Ok(Outcome::Unchanged));
+    assert!(uninject_pod(&mut pod));
+    assert!(pod["spec"].get("securityContext").is_none());
+}
