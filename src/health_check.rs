@@ -5,7 +5,7 @@
 //! carries no credential, and no header of any client.
 
 mod exchange;
-mod grpc;
+pub mod grpc;
 mod probe;
 mod track;
 

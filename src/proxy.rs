@@ -18,7 +18,7 @@ mod forward;
 mod grpc;
 pub mod headers;
 mod outgoing;
-mod pause;
+pub mod pause;
 mod record;
 mod replay;
 mod reporter;

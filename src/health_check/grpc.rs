@@ -27,7 +27,7 @@ pub(super) fn request(service: &str) -> Vec<u8> {
 }
 
 /// Reads `HealthCheckResponse { ServingStatus status = 1; }`: only SERVING is healthy.
-pub(super) fn read_response(frame: &[u8]) -> Result<(), Failure> {
+pub fn read_response(frame: &[u8]) -> Result<(), Failure> {
     let (prefix, message) = frame.split_at_checked(PREFIX).ok_or(Failure::Malformed)?;
     let [0, length @ ..] = prefix else {
         return Err(Failure::Malformed);
