@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use podrobin::balance::{Ask, Balancer, Candidate, Picker};
-use podrobin::config::{HashKey, Policy};
+use podrobin::config::{HashKey, Orca, Policy};
 use podrobin::discovery::slices::{Selection, Slice, Slices, fold};
 use podrobin::endpoint::Identity;
 use podrobin::stats::{Outcome, TargetStats};
@@ -57,7 +57,7 @@ fn main() {
     }
 }
 
-fn policies() -> [Policy; 7] {
+fn policies() -> [Policy; 8] {
     [
         Policy::RoundRobin,
         Policy::Random,
@@ -67,6 +67,7 @@ fn policies() -> [Policy; 7] {
             decay: Duration::from_secs(10),
         },
         Policy::Weighted,
+        Policy::Orca(Orca::default()),
         Policy::Hash(HashKey::Path),
     ]
 }

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use podrobin::load_report::METRICS;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -38,6 +39,9 @@ pub struct Options {
     mean: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Tell a load with each answer, each pod another, as the policy weighted:orca goes by it
+    #[arg(long)]
+    report: bool,
 }
 
 /// Ports that are tried until one is free on all addresses.
@@ -60,6 +64,8 @@ struct Pod {
     gone: watch::Sender<bool>,
     /// Of how long a request takes.
     mean: Duration,
+    /// What it tells of its load.
+    report: Option<HeaderValue>,
 }
 
 pub async fn run(options: Options) -> io::Result<()> {
@@ -147,6 +153,7 @@ impl Pod {
             seen: Cell::new(0),
             gone: watch::Sender::new(false),
             mean: Duration::from_secs_f64(options.mean / 1000.0),
+            report: options.report.then(|| report(number)).flatten(),
         });
         tokio::task::spawn_local(Rc::clone(&pod).accept(listener));
         pod
@@ -206,6 +213,15 @@ impl Pod {
     fn response(&self, status: StatusCode) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from(self.name.clone())));
         *response.status_mut() = status;
+        if let Some(report) = &self.report {
+            response.headers_mut().insert(METRICS, report.clone());
+        }
         response
     }
+}
+
+/// A hundred requests a second, and the more in use the higher the pod's number.
+fn report(number: usize) -> Option<HeaderValue> {
+    let report = format!("TEXT cpu_utilization=0.{},rps_fractional=100", 20 + number);
+    HeaderValue::try_from(report).ok()
 }
