@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::HeaderValue;
 use rustls::pki_types::ServerName;
@@ -350,6 +350,7 @@ impl Line {
             workers,
             stats.clone(),
             metrics.clone(),
+            Instant::now(),
         );
         let (updates_in, updates) = mpsc::channel(UPDATE_QUEUE);
         let (facts_in, facts) = mpsc::channel(FACT_QUEUE);

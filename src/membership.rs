@@ -8,6 +8,8 @@
 //! ```
 //! It merges the list with ejections and what checks say. Nobody else decides who gets traffic, so no race can eject
 //! more pods than the detector allows.
+//!
+//! [`Membership::run`] is all that waits; what it calls has the clock handed in, and a simulation may call it.
 
 mod checked;
 mod outliers;
@@ -130,13 +132,14 @@ impl Membership {
         workers: usize,
         totals: Arc<TargetStats>,
         metrics: Arc<TargetMetrics>,
+        now: Instant,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let mut balancer = Balancer::new(&choice.policy, &totals);
         if choice.outliers.is_some() {
             balancer.keep_tallies();
         }
         let reports = match choice.policy {
-            Policy::Orca(orca) => Some(Reports::new(orca, Instant::now())),
+            Policy::Orca(orca) => Some(Reports::new(orca, now)),
             _ => None,
         };
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot {
@@ -159,7 +162,7 @@ impl Membership {
                 .map(|check| Checked::new(check.thresholds, check.new_pods)),
             comparison: choice
                 .outliers
-                .map(|settings| Comparison::new(settings, Instant::now())),
+                .map(|settings| Comparison::new(settings, now)),
             guard: choice.panic_threshold.map(PanicGuard::new),
             reports,
             endpoints: Vec::new(),
@@ -185,7 +188,7 @@ impl Membership {
                 biased;
                 update = inlets.updates.recv() => {
                     let Some(update) = update else { return };
-                    self.apply(update);
+                    self.apply(update, Instant::now());
                     drop(listed.take());
                 }
                 1.. = inlets.facts.recv_many(&mut facts, FACT_BATCH) => {
@@ -202,7 +205,7 @@ impl Membership {
     }
 
     /// Replaces the list.
-    fn apply(&mut self, mut update: Update) {
+    pub fn apply(&mut self, mut update: Update, now: Instant) {
         self.keep_ended(&mut update.endpoints);
         if let Some(subset) = &self.subset {
             subset::choose(&mut update.endpoints, subset);
@@ -222,7 +225,6 @@ impl Membership {
                 _ => Arc::new(endpoint),
             })
             .collect();
-        let now = Instant::now();
         let mut stats = std::mem::take(&mut self.stats);
         self.stats = self
             .endpoints
@@ -288,7 +290,7 @@ impl Membership {
     }
 
     /// Takes in what workers saw, and publishes once if that changes anything.
-    fn observe(&mut self, facts: &[Fact], now: Instant) {
+    pub fn observe(&mut self, facts: &[Fact], now: Instant) {
         let ended = self.ended.len();
         let mut changed = false;
         for fact in facts {
@@ -352,7 +354,8 @@ impl Membership {
         }
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Does what is due at this moment: see [`next_expiry`](Self::next_expiry).
+    pub fn expire(&mut self, now: Instant) {
         let ramp_ended = self.next_ramp_end().is_some_and(|end| end <= now);
         let stood_out = self.eject_outliers(now);
         let reweighed = self.reweigh(now);
@@ -409,7 +412,7 @@ impl Membership {
     }
 
     /// When [`expire`](Self::expire) has something to do next.
-    fn next_expiry(&self) -> Option<Instant> {
+    pub fn next_expiry(&self) -> Option<Instant> {
         let expiries = [
             self.detector.next_expiry(),
             self.next_ramp_end(),

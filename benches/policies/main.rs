@@ -1,45 +1,80 @@
-//! What each policy makes of pods that are slow, pause, start cold, fail or hang.
+//! What each policy makes of pods that are slow, pause, start cold, have noisy neighbours, fail or hang.
 //!
-//! `cargo bench --bench policies` prints a table of the tables in docs/policies.md; it takes seconds.
+//! `cargo bench --bench policies` prints the tables of docs/policies.md; it takes a minute or two. `-- --plots docs/policies`
+//! draws the plots there. `-- --longer 10` plays each scene ten times as long, `-- --seed 8` another course of things.
 
-mod simulation;
+mod plot;
+mod plots;
+mod pod;
+mod scene;
+mod scenes;
+mod sidecar;
+mod tables;
 
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use podrobin::config::{HashKey, Policy};
-use simulation::{Cold, Pause, Pod, Scene};
+use clap::Parser;
+use podrobin::config::{HashKey, Orca, Policy};
+use scene::{Scene, Seen};
+use sidecar::Guards;
 
-const SEED: u64 = 7;
-
-fn main() {
-    println!(
-        "| {:<42} | {:<24} | {:>7} | {:>7} | {:>7} | {:>9} | {:>7} |",
-        "scene", "policy", "p50 ms", "p99 ms", "p99.9", "odd share", "failed"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for scene in scenes() {
-        for policy in policies() {
-            let seen = scene.run(&policy, SEED);
-            let ms = |time: Duration| time.as_secs_f64() * 1e3;
-            let odd = match scene.odd {
-                0 => "-".to_owned(),
-                _ => format!("{:.2}", seen.odd),
-            };
-            println!(
-                "| {:<42} | {:<24} | {:>7.1} | {:>7.1} | {:>7.1} | {odd:>9} | {:>6.2}% |",
-                scene.name,
-                policy.to_string(),
-                ms(seen.p50),
-                ms(seen.p99),
-                ms(seen.p999),
-                seen.failed * 100.0,
-            );
-        }
-    }
+#[derive(Parser)]
+struct Options {
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    #[arg(long, default_value_t = 1)]
+    longer: u32,
+    /// A folder, in which the plots are written
+    #[arg(long)]
+    plots: Option<PathBuf>,
 }
 
-fn policies() -> [Policy; 6] {
-    [
+/// One run.
+struct Job {
+    scene: Scene,
+    policy: Policy,
+    guards: Guards,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // What cargo says to all benchmarks.
+    let options = Options::parse_from(std::env::args().filter(|argument| argument != "--bench"));
+    let mut scenes = scenes::scenes();
+    for scene in &mut scenes {
+        scene.lasts *= options.longer;
+    }
+    let policies = policies();
+    let mut jobs = Vec::new();
+    for guards in Guards::ALL {
+        for scene in &scenes {
+            jobs.extend(policies.iter().map(|policy| Job {
+                scene: scene.clone(),
+                policy: policy.clone(),
+                guards,
+            }));
+        }
+    }
+    let runs = run(&jobs, options.seed);
+    let levels = runs.chunks(scenes.len() * policies.len());
+    for (guards, level) in Guards::ALL.into_iter().zip(levels) {
+        let rows = level.chunks(policies.len());
+        println!(
+            "{}",
+            tables::table(guards, &policies, scenes.iter().zip(rows))
+        );
+    }
+    if let Some(folder) = &options.plots {
+        plots::draw(folder, &policies, &scenes, &runs, options.seed)?;
+    }
+    Ok(())
+}
+
+fn policies() -> Vec<Policy> {
+    vec![
         Policy::RoundRobin,
         Policy::Random,
         Policy::LeastRequest { choices: 2 },
@@ -47,67 +82,34 @@ fn policies() -> [Policy; 6] {
         Policy::PeakEwma {
             decay: Duration::from_secs(10),
         },
+        Policy::Orca(Orca {
+            blackout: Duration::from_secs(1),
+            ..Orca::default()
+        }),
         Policy::Hash(HashKey::Path),
     ]
 }
 
-fn scenes() -> Vec<Scene> {
-    let usual = Pod::usual;
-    let slow = Pod {
-        slowness: 10.0,
-        ..usual()
+/// What each job saw, in their order, by as many threads as there are processors.
+fn run(jobs: &[Job], seed: u64) -> Vec<Seen> {
+    let seen = Mutex::new(vec![None; jobs.len()]);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((number, job)) = {
+            let number = next.fetch_add(1, Relaxed);
+            jobs.get(number).map(|job| (number, job))
+        } {
+            let result = job.scene.run(&job.policy, job.guards, seed);
+            if let Ok(mut seen) = seen.lock() {
+                seen[number] = Some(result);
+            }
+        }
     };
-    let pausing = Pod {
-        pause: Some(Pause {
-            every: Duration::from_secs(5),
-            lasts: Duration::from_millis(200),
-            first: Duration::from_secs(3),
-        }),
-        ..usual()
-    };
-    let cold = Pod {
-        cold: Some(Cold {
-            joins: Duration::from_secs(10),
-            lasts: Duration::from_secs(3),
-            slowness: 20.0,
-        }),
-        ..usual()
-    };
-    let failing = |failing| Pod { failing, ..usual() };
-    let hanging = Pod {
-        hangs_from: Some(Duration::from_secs(5)),
-        ..usual()
-    };
-    let mut all_pause = Scene::new("10 pods, each pauses 200 ms every 5 s", 10, 0, &usual());
-    for (pod, start) in all_pause.pods.iter_mut().zip(0..) {
-        pod.pause = Some(Pause {
-            every: Duration::from_secs(5),
-            lasts: Duration::from_millis(200),
-            first: Duration::from_millis(500) * start,
-        });
-    }
-    let mut all_fail = Scene::new("10 pods, each fails 1 %", 10, 0, &usual());
-    for pod in &mut all_fail.pods {
-        pod.failing = 0.01;
-    }
-    let mut many = Scene::new("100 pods, 5 are 10x slower, 50 sidecars", 100, 5, &slow);
-    many.sidecars = 50;
-    many.lasts = Duration::from_secs(8);
-    let mut busy = Scene::new("10 pods alike, at 80 % of what they can", 10, 0, &usual());
-    busy.rate = 25_600.0;
-    busy.lasts = Duration::from_secs(5);
-    vec![
-        Scene::new("10 pods alike", 10, 0, &usual()),
-        busy,
-        Scene::new("3 pods, one is 10x slower", 3, 1, &slow),
-        Scene::new("10 pods, one is 10x slower", 10, 1, &slow),
-        many,
-        Scene::new("10 pods, one pauses 200 ms every 5 s", 10, 1, &pausing),
-        all_pause,
-        Scene::new("10 pods, two join cold: 20x slower for 3 s", 10, 2, &cold),
-        Scene::new("10 pods, one fails 20 % at once", 10, 1, &failing(0.2)),
-        Scene::new("10 pods, one fails all at once", 10, 1, &failing(1.0)),
-        all_fail,
-        Scene::new("10 pods, one hangs from 5 s on", 10, 1, &hanging),
-    ]
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let seen = seen.into_inner().unwrap_or_default();
+    seen.into_iter().flatten().collect()
 }

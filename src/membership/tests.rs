@@ -68,6 +68,7 @@ impl Scene {
             2,
             totals.clone(),
             metrics.clone(),
+            Instant::now(),
         );
         let mut scene = Self {
             membership,
@@ -80,11 +81,12 @@ impl Scene {
     }
 
     fn list(&mut self, endpoints: Vec<Endpoint>) {
-        self.membership.apply(Update {
+        let update = Update {
             endpoints,
             received: Instant::now(),
             triggered: None,
-        });
+        };
+        self.membership.apply(update, Instant::now());
     }
 
     fn now(&self) -> Arc<Snapshot> {
@@ -338,6 +340,7 @@ async fn the_gate_of_the_first_list_opens_with_an_empty_list_too() {
         1,
         Arc::new(TargetStats::new(1)),
         Arc::default(),
+        Instant::now(),
     );
     let (updates_in, updates) = mpsc::channel(1);
     let (_facts_in, facts) = mpsc::channel(1);

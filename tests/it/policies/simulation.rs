@@ -1,20 +1,31 @@
 //! What docs/policies.md claims, by the simulation that its tables are from.
 
-#[path = "../../../benches/policies/simulation.rs"]
+#[path = "../../../benches/policies/pod.rs"]
+mod pod;
+#[path = "../../../benches/policies/scene.rs"]
 mod scene;
+#[path = "../../../benches/policies/sidecar.rs"]
+mod sidecar;
 
 use std::time::Duration;
 
+use pod::{Cold, Pod, Spells};
 use podrobin::config::Policy;
-use scene::{Cold, Pause, Pod, Scene, Seen};
+use scene::{Scene, Seen};
+use sidecar::Guards;
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 
+/// The policy alone.
 fn run(scene: &Scene, policy: &str, seed: u64) -> Seen {
+    guarded(scene, policy, Guards::Nothing, seed)
+}
+
+fn guarded(scene: &Scene, policy: &str, guards: Guards, seed: u64) -> Seen {
     let mut scene = scene.clone();
     scene.lasts = Duration::from_secs(8);
     let policy: Policy = policy.parse().unwrap();
-    scene.run(&policy, seed)
+    scene.run(&policy, guards, seed)
 }
 
 #[test]
@@ -74,7 +85,7 @@ fn a_pod_that_hangs_costs_least_request_and_peak_ewma_few_requests() {
 #[test]
 fn pods_that_pause_or_start_cold_hold_up_fewer_requests_where_load_is_looked_at() {
     let pausing = Pod {
-        pause: Some(Pause {
+        pause: Some(Spells {
             every: Duration::from_secs(2),
             lasts: Duration::from_millis(400),
             first: Duration::from_secs(1),
@@ -103,11 +114,89 @@ fn pods_that_pause_or_start_cold_hold_up_fewer_requests_where_load_is_looked_at(
 }
 
 #[test]
+fn pods_that_hang_are_ejected_once_clients_have_left_them() {
+    let hanging = Pod {
+        hangs_from: Some(Duration::from_secs(1)),
+        ..Pod::usual()
+    };
+    let scene = Scene::new("one hangs", 10, 1, &hanging);
+    for seed in SEEDS {
+        let failed = |guards| guarded(&scene, "round-robin", guards, seed).failed;
+        let (alone, usual) = (failed(Guards::Nothing), failed(Guards::Usual));
+        assert!(alone > 0.05, "{alone}");
+        // What was sent before clients had waited their two seconds, and trials.
+        assert!(usual < 0.6 * alone, "{usual} of {alone}");
+    }
+}
+
+#[test]
+fn pods_that_fail_or_are_slow_are_ejected_where_pods_are_compared() {
+    let failing = Pod {
+        failing: 0.3,
+        ..Pod::usual()
+    };
+    let slow = Pod {
+        slowness: 10.0,
+        ..Pod::usual()
+    };
+    for pod in [failing, slow] {
+        let scene = Scene::new("one is bad", 10, 1, &pod);
+        for seed in SEEDS {
+            let odd = |guards| guarded(&scene, "round-robin", guards, seed).odd;
+            assert!(odd(Guards::Usual) > 0.95);
+            let guarded = odd(Guards::All);
+            assert!(guarded < 0.5, "{guarded}: {pod:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cold_pod_comes_to_its_share_by_and_by_where_there_is_slow_start() {
+    let cold = Pod {
+        cold: Some(Cold {
+            joins: Duration::from_secs(2),
+            lasts: Duration::from_secs(2),
+            slowness: 2.0,
+        }),
+        ..Pod::usual()
+    };
+    let scene = Scene::new("one is cold", 10, 1, &cold);
+    for policy in ["round-robin", "least-request", "weighted", "hash:path"] {
+        let shares = |guards| guarded(&scene, policy, guards, 1).odd_by_second;
+        let (at_once, by_and_by) = (shares(Guards::Usual), shares(Guards::All));
+        assert!(at_once[2] > 0.5, "{policy}: {at_once:?}");
+        assert!(by_and_by[2] < 0.4, "{policy}: {by_and_by:?}");
+        assert!(
+            by_and_by[3..].is_sorted_by(|one, next| *one < next + 0.15),
+            "{policy}: {by_and_by:?}"
+        );
+    }
+}
+
+#[test]
+fn with_reports_the_load_follows_what_pods_can_do() {
+    let slow = Pod {
+        slowness: 4.0,
+        ..Pod::usual()
+    };
+    let scene = Scene::new("half are slow", 10, 5, &slow);
+    let orca = "weighted:orca:blackout=0:update=500ms";
+    for seed in SEEDS {
+        let odd = run(&scene, orca, seed).odd;
+        // Of five: a quarter beside a whole.
+        assert!((odd - 0.4).abs() < 0.1, "{odd}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_figures() {
     let scene = Scene::new("alike", 3, 0, &Pod::usual());
-    for policy in super::POLICIES {
+    for (policy, guards) in super::POLICIES
+        .into_iter()
+        .zip(Guards::ALL.into_iter().cycle())
+    {
         let figures = || {
-            let seen = run(&scene, policy, 5);
+            let seen = guarded(&scene, policy, guards, 5);
             (seen.p50, seen.p99, seen.p999)
         };
         assert_eq!(figures(), figures(), "{policy}");
