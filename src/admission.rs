@@ -2,6 +2,7 @@
 
 mod gradient;
 mod pending;
+mod pod_connections;
 mod pod_limit;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crossbeam_utils::CachePadded;
 
 pub use gradient::{Gradient, Range};
 pub use pending::{Pending, Waiter};
+pub use pod_connections::{ConnectionPermit, PodConnections};
 pub use pod_limit::{PodLimit, PodPermit};
 
 /// A bound, and how much of it is used.

@@ -330,9 +330,14 @@ impl Line {
         let workers = config.workers.get();
         let stats = Arc::new(TargetStats::new(workers));
         let metrics = Arc::new(TargetMetrics::default());
-        let rooms = config.overload.pod_requests.map(|requests| Rooms {
-            requests,
-            pending: Pending::new(config.overload.pending),
+        let overload = &config.overload;
+        let rooms = overload.is_on().then(|| Rooms {
+            requests: overload.pod_requests,
+            connections: overload.pod_connections,
+            pending: match overload.pod_connections {
+                Some(_) => Pending::of_workers(overload.pending, workers),
+                None => Pending::new(overload.pending),
+            },
         });
         let pending = rooms.as_ref().map(|rooms| rooms.pending.clone());
         let (membership, snapshots) = Membership::new(

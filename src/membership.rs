@@ -25,7 +25,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::admission::{Gradient, Pending, PodLimit, Range};
+use crate::admission::{Gradient, Pending, PodConnections, PodLimit, Range};
 use crate::balance::{Balancer, Candidate};
 use crate::config::{Ejection, HealthCheck, Outliers, PodRequests, Policy, SlowStart, Subset};
 use crate::discovery::Update;
@@ -77,16 +77,31 @@ pub struct Choice {
 /// What pods are given at most.
 #[derive(Clone, Debug)]
 pub struct Rooms {
-    pub requests: PodRequests,
+    pub requests: Option<PodRequests>,
+    pub connections: Option<usize>,
     /// Who waits while all are full.
     pub pending: Arc<Pending>,
 }
 
 impl Rooms {
-    /// That of a pod that is new.
-    fn limit(&self, now: Instant) -> Arc<PodLimit> {
+    /// The bounds of a pod that is new.
+    fn bound(&self, stats: EndpointStats, workers: usize, now: Instant) -> EndpointStats {
+        let stats = match self.requests {
+            Some(requests) => stats.limited(self.limit(requests, now)),
+            None => stats,
+        };
+        match self.connections {
+            Some(most) => {
+                let pending = self.pending.clone();
+                stats.with_connections(PodConnections::new(most, workers, pending))
+            }
+            None => stats,
+        }
+    }
+
+    fn limit(&self, requests: PodRequests, now: Instant) -> Arc<PodLimit> {
         let pending = self.pending.clone();
-        match self.requests {
+        match requests {
             PodRequests::Fixed(most) => PodLimit::new(most, pending),
             PodRequests::Adaptive { min, max } => {
                 let gradient = Gradient::new(Range { min, max }, now, fastrand::f64());
@@ -253,7 +268,7 @@ impl Membership {
     fn new_stats(&self, now: Instant) -> Arc<EndpointStats> {
         let stats = self.balancer.stats(self.workers, now);
         Arc::new(match &self.rooms {
-            Some(rooms) => stats.limited(rooms.limit(now)),
+            Some(rooms) => rooms.bound(stats, self.workers, now),
             None => stats,
         })
     }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::admission::PodLimit;
+use crate::admission::{ConnectionPermit, PodLimit};
 use crate::config::UpstreamProtocol;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::stats::{
@@ -85,9 +85,13 @@ pub struct Shared {
     worker: usize,
 }
 
-/// A connection to a pod, counted as open until dropped.
+/// A connection to a pod, counted as open until dropped, with its place there, where places are limited. To be dropped
+/// after the connection: the pod never sees one too many.
 #[derive(Debug)]
-pub struct Opened(Rc<Shared>);
+pub struct Opened {
+    shared: Rc<Shared>,
+    permit: Option<ConnectionPermit>,
+}
 
 /// A pod's own word on idle connections is heeded up to here.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
@@ -108,15 +112,41 @@ impl Shared {
         })
     }
 
-    fn open(self: &Rc<Self>) -> Opened {
+    fn open(self: &Rc<Self>, permit: Option<ConnectionPermit>) -> Opened {
         self.stats.shard(self.worker).add(Count::UpstreamOpened);
-        Opened(self.clone())
+        Opened {
+            shared: self.clone(),
+            permit,
+        }
+    }
+}
+
+impl Opened {
+    /// The connection can take a request. `idle`: it has none.
+    fn freed(&self, idle: bool) {
+        if let Some(permit) = &self.permit {
+            permit.freed(idle);
+        }
+    }
+
+    fn is_wanted_elsewhere(&self) -> bool {
+        self.permit
+            .as_ref()
+            .is_some_and(ConnectionPermit::is_wanted)
+    }
+
+    /// Whether it lies where another worker's could be instead.
+    fn is_lendable(&self) -> bool {
+        self.permit
+            .as_ref()
+            .is_some_and(ConnectionPermit::is_shared)
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.0.stats.shard(self.0.worker).add(Count::UpstreamClosed);
+        let shared = &self.shared;
+        shared.stats.shard(shared.worker).add(Count::UpstreamClosed);
     }
 }
 
@@ -159,9 +189,46 @@ where
         self.stats.limit()
     }
 
-    /// Whether it has as much as it may be given.
-    pub fn is_full(&self) -> bool {
+    /// Whether it has as much as it may be given, or no connection for a request of this worker. `may_share`: nobody has
+    /// waited for longer for what any worker may have.
+    pub fn is_full(&self, may_share: bool) -> bool {
         self.limit().is_some_and(|limit| limit.is_full())
+            || self.stats.connections().is_some_and(|bound| {
+                !self.has_connection() && !bound.has_room(self.shared.worker, may_share)
+            })
+    }
+
+    /// Whether a request finds a connection, kept or being made.
+    fn has_connection(&self) -> bool {
+        !self.idle.borrow().is_empty() || self.http2.has_place()
+    }
+
+    /// The place of a new connection, where they are limited and one is needed; `Err` where all are taken.
+    pub fn connection_permit(
+        &self,
+        may_share: bool,
+    ) -> Result<Option<ConnectionPermit>, ConnectError> {
+        match self.stats.connections() {
+            Some(bound) if !self.has_connection() => bound
+                .enter(self.shared.worker, may_share)
+                .map(Some)
+                .ok_or(ConnectError::Full),
+            _ => Ok(None),
+        }
+    }
+
+    /// That of a connection which is about to be made after all.
+    fn permit(
+        &self,
+        taken: Option<ConnectionPermit>,
+    ) -> Result<Option<ConnectionPermit>, ConnectError> {
+        match (self.stats.connections(), taken) {
+            (Some(bound), None) => bound
+                .enter(self.shared.worker, bound.may_share())
+                .map(Some)
+                .ok_or(ConnectError::Full),
+            (_, taken) => Ok(taken),
+        }
     }
 
     /// Where its reports of its load go, if the policy makes weights of them.
@@ -212,8 +279,12 @@ where
     }
 
     /// What is to carry one request: a kept connection or a new one, or a place on a shared one. `careful`: the request
-    /// must not be repeated, so a kept connection is looked at closely.
-    pub async fn carrier(self: &Rc<Self>, careful: bool) -> Result<Carrier<B>, ConnectError> {
+    /// must not be repeated, so a kept connection is looked at closely. `permit`: a new one's place.
+    pub async fn carrier(
+        self: &Rc<Self>,
+        careful: bool,
+        permit: Option<ConnectionPermit>,
+    ) -> Result<Carrier<B>, ConnectError> {
         let settings = &self.shared.settings;
         let manner = Manner::of(
             self.endpoint.borrow().protocol,
@@ -221,37 +292,57 @@ where
             settings.protocol,
         );
         match manner.spoken {
-            Some(Spoken::Http1) => self.http1(manner.over_tls, careful).await,
+            Some(Spoken::Http1) => self.http1(manner.over_tls, careful, permit).await,
             Some(Spoken::Http2) => {
-                let connect = || self.connect_http2(manner.over_tls);
+                let permit = Cell::new(permit);
+                let connect = || {
+                    let permit = self.permit(permit.take())?;
+                    Ok(self.connect_http2(manner.over_tls, permit))
+                };
                 let place = self.http2.place(settings.connect_timeout, connect);
                 place
                     .await?
                     .map(Carrier::Http2)
                     .ok_or(ConnectError::Protocol)
             }
-            None => self.as_chosen(careful).await,
+            None => self.as_chosen(careful, permit).await,
         }
     }
 
-    async fn http1(&self, over_tls: bool, careful: bool) -> Result<Carrier<B>, ConnectError> {
-        match self.checkout(Instant::now(), over_tls, careful) {
-            Some(kept) => Ok(Carrier::Http1(kept)),
-            None => self.connect_http1(over_tls).await.map(Carrier::Http1),
+    async fn http1(
+        &self,
+        over_tls: bool,
+        careful: bool,
+        permit: Option<ConnectionPermit>,
+    ) -> Result<Carrier<B>, ConnectError> {
+        if let Some(kept) = self.checkout(Instant::now(), over_tls, careful) {
+            return Ok(Carrier::Http1(kept));
         }
+        let permit = self.permit(permit)?;
+        let connected = self.connect_http1(over_tls, permit).await;
+        connected.map(Carrier::Http1)
     }
 
     /// By what the pod chose last. As long as that is not HTTP/1.1, whoever needs a connection waits for the same
     /// one: it may be one to share.
-    async fn as_chosen(self: &Rc<Self>, careful: bool) -> Result<Carrier<B>, ConnectError> {
+    async fn as_chosen(
+        self: &Rc<Self>,
+        careful: bool,
+        permit: Option<ConnectionPermit>,
+    ) -> Result<Carrier<B>, ConnectError> {
+        let permit = Cell::new(permit);
         if self.chosen.get() != Some(Spoken::Http1) {
             let within = self.shared.settings.connect_timeout;
-            let place = self.http2.place(within, || self.connect_either()).await?;
+            let connect = || {
+                let permit = self.permit(permit.take())?;
+                Ok(self.connect_either(permit))
+            };
+            let place = self.http2.place(within, connect).await?;
             if let Some(place) = place {
                 return Ok(Carrier::Http2(place));
             }
         }
-        let carrier = self.http1(true, careful).await;
+        let carrier = self.http1(true, careful, permit.take()).await;
         if carrier.is_err() {
             // It may have started again as something else.
             self.chosen.set(None);
@@ -283,19 +374,42 @@ where
         }
     }
 
-    /// Keeps a connection that is idle, unless it is spent, the pod has gone, or enough are kept already.
+    /// Keeps a connection that is idle, unless it is spent, the pod has gone, enough are kept already, or a request of
+    /// another worker has waited longest for such a place.
     fn put_back(&self, mut connection: Http1<B>, now: Instant) {
         let settings = &self.shared.settings;
         let full = self.idle.borrow().len() >= settings.idle_per_pod
             || self.shared.idle.get() >= settings.idle_total;
-        if full || !self.open.get() || !connection.is_idle() {
+        let wanted = connection.opened().is_wanted_elsewhere();
+        if full || wanted || !self.open.get() || !connection.is_idle() {
             return;
         }
         self.shared.idle.set(self.shared.idle.get() + 1);
-        self.idle.borrow_mut().push(Idle {
+        let mut idle = self.idle.borrow_mut();
+        idle.push(Idle {
             connection,
             since: now,
         });
+        if let Some(kept) = idle.last() {
+            kept.connection.opened().freed(true);
+        }
+    }
+
+    /// Closes up to `most` idle connections in places that another worker can use. Whether it left any.
+    pub fn lend(&self, most: &mut usize) -> bool {
+        let mut left = self.http2.lend(most);
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|idle| {
+            let is_lendable = idle.connection.opened().is_lendable();
+            let closes = is_lendable && *most > 0;
+            *most -= usize::from(closes);
+            left |= is_lendable && !closes;
+            !closes
+        });
+        let closed = before - idle.len();
+        self.shared.idle.set(self.shared.idle.get() - closed);
+        left
     }
 
     /// Heeds a pod's `Keep-Alive: timeout=N`.

@@ -204,6 +204,7 @@ impl Proxy {
                     let snapshot = snapshots.borrow_and_update().clone();
                     self.install(snapshot);
                 }
+                () = self.connections_wanted() => self.lend(),
                 now = expire.tick() => self.expire_idle(now.into_std()),
             }
         }
@@ -255,6 +256,30 @@ impl Proxy {
             member.stats.clone(),
             self.pool.clone(),
         )
+    }
+
+    /// Until a request of another worker waits for the place of what may lie idle here.
+    async fn connections_wanted(&self) {
+        match &self.pending {
+            Some(pending) => pending.wanted(self.worker).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes idle connections whose places others wait for.
+    fn lend(&self) {
+        let Some(pending) = &self.pending else {
+            return;
+        };
+        let view = self.view.borrow().clone();
+        pending.lend(self.worker, |mut most| {
+            let upstreams = view.upstreams.iter().flatten();
+            // Each is asked, whatever the others left.
+            upstreams
+                .filter(|upstream| upstream.lend(&mut most))
+                .count()
+                > 0
+        });
     }
 
     fn expire_idle(&self, now: Instant) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::admission::PodLimit;
+use crate::admission::{PodConnections, PodLimit};
 use crate::error::Flag;
 
 pub use ewma::{Outcome, PeakEwma};
@@ -37,6 +37,8 @@ pub struct EndpointStats {
     reported: Option<Reported>,
     /// What it is given at most, where that is limited.
     limit: Option<Arc<PodLimit>>,
+    /// How many connections there may be, where that is limited.
+    connections: Option<Arc<PodConnections>>,
 }
 
 /// One worker's part of an endpoint's counts.
@@ -59,6 +61,7 @@ impl EndpointStats {
             tallies: None,
             reported: None,
             limit: None,
+            connections: None,
         }
     }
 
@@ -95,6 +98,19 @@ impl EndpointStats {
             limit: Some(limit),
             ..self
         }
+    }
+
+    /// With a bound on connections there.
+    #[must_use]
+    pub fn with_connections(self, connections: Arc<PodConnections>) -> Self {
+        Self {
+            connections: Some(connections),
+            ..self
+        }
+    }
+
+    pub fn connections(&self) -> Option<&Arc<PodConnections>> {
+        self.connections.as_ref()
     }
 
     /// Where this worker counts what comes of requests.

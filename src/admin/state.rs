@@ -87,6 +87,11 @@ struct Endpoint {
     /// The most requests in flight there, where that is limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
+    /// Connections to it and the most there may be, where that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_limit: Option<usize>,
     tunnels: u64,
     /// What `peak-ewma` takes a request there to cost, in milliseconds; null before its first answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,6 +181,8 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         slow_start: member.ramp.map(|ramp| rounded(ramp.share(Instant::now()))),
         in_flight: member.stats.in_flight(),
         limit: member.stats.limit().map(|limit| limit.most()),
+        connections: member.stats.connections().map(|bound| bound.used()),
+        connection_limit: member.stats.connections().map(|bound| bound.most()),
         tunnels: member.stats.tunnels(),
         cost_ms: member.stats.latency().map(|latency| {
             let seconds = latency.cost(Instant::now())?;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::admission::{Pending, PodLimit};
+use crate::admission::{Pending, PodConnections, PodLimit};
 use crate::balance::{Balancer, Ramp};
 use crate::config::SlowStart;
 use crate::discovery::Phase;
@@ -120,11 +120,14 @@ fn with_latency(number: u8) -> Member {
     }
 }
 
-/// One that is given seven requests at most.
+/// One that is given seven requests at most, and three connections.
 fn limited(number: u8) -> Member {
-    let limit = PodLimit::new(7, Pending::new(1));
+    let pending = Pending::new(1);
+    let limit = PodLimit::new(7, pending.clone());
+    let connections = PodConnections::new(3, 2, pending);
+    let stats = EndpointStats::new(2).limited(limit);
     Member {
-        stats: Arc::new(EndpointStats::new(2).limited(limit)),
+        stats: Arc::new(stats.with_connections(connections)),
         ..member(number, Standing::Ready, Health::Healthy)
     }
 }
@@ -146,6 +149,8 @@ async fn a_pods_limit_and_who_waits_for_room_are_told() {
     let target = serde_json::from_str::<Value>(&text).unwrap()["targets"][0].clone();
     assert_eq!(target["pending"], 1);
     assert_eq!(target["endpoints"][0]["limit"], 7);
+    assert_eq!(target["endpoints"][0]["connections"], 0);
+    assert_eq!(target["endpoints"][0]["connection_limit"], 3);
     let (_, text) = get(&state, "/metrics").await;
     for line in [
         "podrobin_requests_pending{target=\"shop/cart:http\"} 1",

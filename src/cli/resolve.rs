@@ -86,7 +86,9 @@ pub(super) fn config(
         namespace.as_deref(),
         &origin,
     )?;
-    let overload = overload::resolve(&args.overload, &origin)?;
+    let workers = args.listeners.workers.and_then(NonZeroUsize::new);
+    let workers = workers.unwrap_or(surroundings.workers);
+    let overload = overload::resolve(&args.overload, workers, &origin)?;
     let outliers = outliers::resolve(&args.outliers, &origin)?;
     let health_check = health_check::resolve(args.health_check, &origin)?;
     let beside = ejection::Beside {
@@ -98,11 +100,7 @@ pub(super) fn config(
     Ok(Config {
         targets,
         admin: args.listeners.admin,
-        workers: args
-            .listeners
-            .workers
-            .and_then(NonZeroUsize::new)
-            .unwrap_or(surroundings.workers),
+        workers,
         kube: KubeAccess {
             kubeconfig: kubernetes.kubeconfig,
             context: kubernetes.context,

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Overload {
     /// Requests in flight at one pod; `None` for no limit.
     pub pod_requests: Option<PodRequests>,
+    /// Connections to one pod; `None` for no limit.
+    pub pod_connections: Option<usize>,
     /// Requests waiting for room at a pod, per listener.
     pub pending: usize,
     /// How long each of them waits.
@@ -88,7 +90,7 @@ impl fmt::Display for PodRequests {
 impl Overload {
     /// Whether a pod can be full.
     pub fn is_on(&self) -> bool {
-        self.pod_requests.is_some()
+        self.pod_requests.is_some() || self.pod_connections.is_some()
     }
 }
 
@@ -96,6 +98,7 @@ impl Default for Overload {
     fn default() -> Self {
         Self {
             pod_requests: None,
+            pod_connections: None,
             // As Envoy.
             pending: 1_024,
             // Long enough for a burst to pass, and a small part of what clients' patience is: under lasting overload

@@ -16,6 +16,7 @@ use super::pod_io::PodIo;
 use super::tls::{self, HTTP1, HTTP2, TlsError};
 use super::transport::Transport;
 use super::{Settings, Shared, Spoken, Upstream};
+use crate::admission::ConnectionPermit;
 use crate::net::SharedStream;
 use crate::upstream_tls::{Missing, Terms};
 
@@ -34,6 +35,9 @@ pub enum ConnectError {
         "it does not speak HTTP/2, which is what appProtocol or --upstream-protocol says it speaks"
     )]
     Protocol,
+    /// All the connections that it may be given are there, and busy; the pod was not even asked.
+    #[error("all of its connections are busy (--max-pod-connections)")]
+    Full,
     /// As another request has told already, which waited for the same connection.
     #[error(transparent)]
     Told(Box<ConnectError>),
@@ -49,7 +53,11 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) async fn connect_http1(&self, over_tls: bool) -> Result<Http1<B>, ConnectError> {
+    pub(super) async fn connect_http1(
+        &self,
+        over_tls: bool,
+        permit: Option<ConnectionPermit>,
+    ) -> Result<Http1<B>, ConnectError> {
         let settings = &self.shared.settings;
         let terms = terms(settings, over_tls)?;
         let connected = async {
@@ -58,7 +66,7 @@ where
                 Some(terms) => tls::handshake(io, terms, &[HTTP1]).await?.0,
                 None => Transport::plain(io),
             };
-            Http1::handshake(transport, settings.header_bytes, self.shared.open()).await
+            Http1::handshake(transport, settings.header_bytes, self.shared.open(permit)).await
         };
         within(settings.connect_timeout, connected).await
     }
@@ -67,6 +75,7 @@ where
     pub(super) fn connect_http2(
         &self,
         over_tls: bool,
+        permit: Option<ConnectionPermit>,
     ) -> impl Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static {
         let (address, shared) = (self.identity.address, self.shared.clone());
         async move {
@@ -82,7 +91,7 @@ where
                     },
                     None => Transport::plain(io),
                 };
-                shareable(transport, &shared).await.map(Some)
+                shareable(transport, &shared, permit).await.map(Some)
             };
             within(settings.connect_timeout, connected).await
         }
@@ -92,6 +101,7 @@ where
     /// with the idle ones for one of those who wait.
     pub(super) fn connect_either(
         self: &Rc<Self>,
+        permit: Option<ConnectionPermit>,
     ) -> impl Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static {
         let (address, shared) = (self.identity.address, self.shared.clone());
         let upstream: Weak<Self> = Rc::downgrade(self);
@@ -107,10 +117,10 @@ where
                     socket
                         .with_socket(|socket| watch.set(&socket))
                         .map_err(|error| ConnectError::Failed(error.kind()))?;
-                    return shareable(transport, &shared).await.map(Some);
+                    return shareable(transport, &shared, permit).await.map(Some);
                 }
                 let bytes = settings.header_bytes;
-                let connection = Http1::handshake(transport, bytes, shared.open()).await?;
+                let connection = Http1::handshake(transport, bytes, shared.open(permit)).await?;
                 if let Some(upstream) = upstream.upgrade() {
                     upstream.put_back(connection, Instant::now());
                 }
@@ -136,13 +146,14 @@ fn terms(settings: &Settings, over_tls: bool) -> Result<Option<Terms>, Missing> 
 async fn shareable(
     transport: Transport,
     shared: &Rc<Shared>,
+    permit: Option<ConnectionPermit>,
 ) -> Result<Rc<Shareable>, ConnectError> {
     let Settings {
         header_bytes,
         keepalive,
         ..
     } = shared.settings;
-    Shareable::handshake(transport, header_bytes, keepalive, shared.open()).await
+    Shareable::handshake(transport, header_bytes, keepalive, shared.open(permit)).await
 }
 
 async fn within<T>(

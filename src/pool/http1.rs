@@ -35,6 +35,7 @@ pub struct Http1<B: Body + 'static> {
     closed: bool,
     /// Whether it has carried a request before this one.
     reused: bool,
+    /// Last: it is closed before it counts as such.
     opened: Opened,
 }
 
@@ -44,6 +45,7 @@ pub struct Upgraded {
     io: Transport,
     ahead: Bytes,
     stream: SharedStream,
+    /// Last, too.
     opened: Opened,
 }
 
@@ -172,6 +174,10 @@ where
         })
     }
 
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
     pub fn is_reused(&self) -> bool {
         self.reused
     }
@@ -182,9 +188,10 @@ where
 }
 
 impl Upgraded {
-    /// What to read and write; the bytes that were read of it already; its socket; and what counts it as open.
-    pub fn into_parts(self) -> (Transport, Bytes, SharedStream, Opened) {
-        (self.io, self.ahead, self.stream, self.opened)
+    /// What counts it as open, to be dropped last; what to read and write; the bytes that were read of it already; its
+    /// socket.
+    pub fn into_parts(self) -> (Opened, Transport, Bytes, SharedStream) {
+        (self.opened, self.io, self.ahead, self.stream)
     }
 }
 

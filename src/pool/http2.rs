@@ -63,7 +63,7 @@ impl Connections {
     pub async fn place<B, F>(
         &self,
         within: Duration,
-        connect: impl Fn() -> F,
+        connect: impl Fn() -> Result<F, ConnectError>,
     ) -> Result<Option<Stream<B>>, ConnectError>
     where
         F: Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static,
@@ -79,14 +79,14 @@ impl Connections {
 
     async fn new_place<B, F>(
         &self,
-        connect: impl Fn() -> F,
+        connect: impl Fn() -> Result<F, ConnectError>,
     ) -> Result<Option<Stream<B>>, ConnectError>
     where
         F: Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static,
     {
         let mut lost = 0;
         loop {
-            let Some(connected) = self.join(&connect).await.map_err(Failed::tell)? else {
+            let Some(connected) = self.join(&connect)?.await.map_err(Failed::tell)? else {
                 return Ok(None);
             };
             if let Some(stream) = self.known.place(false) {
@@ -102,7 +102,11 @@ impl Connections {
         }
     }
 
-    fn join<F>(&self, connect: &impl Fn() -> F) -> Shared<Connecting>
+    /// A connection that is being made, or `Err` where there is none and none may be begun.
+    fn join<F>(
+        &self,
+        connect: &impl Fn() -> Result<F, ConnectError>,
+    ) -> Result<Shared<Connecting>, ConnectError>
     where
         F: Future<Output = Result<Option<Rc<Shareable>>, ConnectError>> + 'static,
     {
@@ -111,9 +115,14 @@ impl Connections {
         if self.waiting.get() <= connecting.len() * self.known.room.get()
             && let Some(under_way) = connecting.last()
         {
-            return under_way.clone();
+            return Ok(under_way.clone());
         }
-        let (attempt, known) = (connect(), Rc::downgrade(&self.known));
+        let attempt = match connect() {
+            Ok(attempt) => attempt,
+            // It may have more room than the last one had.
+            Err(error) => return connecting.last().cloned().ok_or(error),
+        };
+        let known = Rc::downgrade(&self.known);
         let begun = async move {
             let met = attempt.await.map_err(|error| Failed {
                 error,
@@ -128,7 +137,32 @@ impl Connections {
         // It goes on without those who asked for it: the next to come may have more time.
         tokio::task::spawn_local(begun.clone().map(drop));
         connecting.push(begun.clone());
-        begun
+        Ok(begun)
+    }
+
+    /// Whether there is a place for one request more, now or on a connection that is being made.
+    pub fn has_place(&self) -> bool {
+        let open = self.known.open.borrow();
+        if open.iter().any(|open| !open.is_spent() && open.has_room()) {
+            return true;
+        }
+        let connecting = self.connecting.borrow();
+        let under_way = connecting.iter().filter(|it| it.peek().is_none()).count();
+        self.waiting.get() < under_way * self.known.room.get()
+    }
+
+    /// Closes up to `most` connections without a request in places that another worker can use. Whether it left any.
+    pub fn lend(&self, most: &mut usize) -> bool {
+        let mut left = false;
+        self.known.open.borrow_mut().retain(|open| {
+            let is_lendable = open.is_lendable();
+            let closes = is_lendable && *most > 0;
+            *most -= usize::from(closes);
+            left |= is_lendable && !closes;
+            !closes
+        });
+        self.forget_attempts();
+        left
     }
 
     /// Closes what has lain idle too long.
@@ -175,6 +209,7 @@ impl Known {
     fn add(&self, connected: &Rc<Shareable>) {
         self.room.set(connected.room().max(1));
         self.open.borrow_mut().push(connected.clone());
+        connected.health.freed();
     }
 }
 

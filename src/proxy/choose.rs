@@ -13,7 +13,7 @@ use super::answer::Failure;
 use super::client::Client;
 use super::outgoing::Outgoing;
 use super::replay::AttemptBody;
-use crate::admission::{Pending, PodPermit};
+use crate::admission::{ConnectionPermit, Pending, PodPermit};
 use crate::balance::{Ask, TrialPass};
 use crate::error::Kind;
 use crate::pool::Upstream;
@@ -27,6 +27,8 @@ pub(super) struct Chosen {
     pub trial: Option<TrialPass>,
     /// The request's place there, where places are limited.
     pub permit: Option<PodPermit>,
+    /// The place of a new connection there, where those are limited and one is needed.
+    pub connection: Option<ConnectionPermit>,
     /// The request has been there already: there is no other.
     pub again: bool,
 }
@@ -142,9 +144,10 @@ impl Proxy {
 
     /// Whether there is a pod to ask at once, tried before or not.
     pub(super) fn has_pod(&self) -> bool {
+        let may_share = self.pending.as_ref().is_none_or(|queue| queue.is_empty());
         let view = self.view.borrow();
         let mut upstreams = view.upstreams.iter().flatten();
-        upstreams.any(|upstream| !upstream.has_ended() && !upstream.is_full())
+        upstreams.any(|upstream| !upstream.has_ended() && !upstream.is_full(may_share))
     }
 
     async fn look_when_there(
@@ -171,7 +174,7 @@ impl Proxy {
         client: &Client,
         outgoing: &Outgoing,
     ) -> Result<Found<'_>, Failure> {
-        let Some(waiter) = queue.join() else {
+        let Some(waiter) = queue.join(self.worker) else {
             self.overflow(queue, Count::PendingRefused);
             return Err(Failure::new(
                 Kind::PodsFull,
@@ -183,7 +186,7 @@ impl Proxy {
         let has_room = async {
             loop {
                 waiter.turn().await;
-                match self.pick(outgoing, tried) {
+                match self.pick(outgoing, tried, waiter.is_first()) {
                     Found::Full(_) => {}
                     found => return found,
                 }
@@ -218,7 +221,7 @@ impl Proxy {
                 target = &*self.target,
                 refused,
                 timed_out,
-                "every pod is full: requests are answered 503 (/state shows the limits; --max-pod-requests sets them)"
+                "every pod is full: requests are answered 503 (/state shows the limits; --max-pod-requests and --max-pod-connections set them)"
             );
         }
     }
@@ -227,11 +230,17 @@ impl Proxy {
     fn look(&self, outgoing: &Outgoing, tried: &[Rc<Upstream<AttemptBody>>]) -> Found<'_> {
         match &self.pending {
             Some(queue) if !queue.is_empty() => Found::Full(queue),
-            _ => self.pick(outgoing, tried),
+            _ => self.pick(outgoing, tried, true),
         }
     }
 
-    fn pick(&self, outgoing: &Outgoing, tried: &[Rc<Upstream<AttemptBody>>]) -> Found<'_> {
+    /// A pod with room. `may_share`: nobody has waited for longer for what any worker may have.
+    fn pick(
+        &self,
+        outgoing: &Outgoing,
+        tried: &[Rc<Upstream<AttemptBody>>],
+        may_share: bool,
+    ) -> Found<'_> {
         let view = self.view.borrow();
         let upstream = |member: usize| view.upstreams.get(member)?.as_ref();
         let was_tried = |upstream: &Upstream<AttemptBody>| {
@@ -240,7 +249,7 @@ impl Proxy {
                 .any(|tried| tried.identity() == upstream.identity())
         };
         let has_ended = |member| upstream(member).is_none_or(|upstream| upstream.has_ended());
-        let is_full = |member| upstream(member).is_some_and(|upstream| upstream.is_full());
+        let is_full = |member| upstream(member).is_some_and(|upstream| upstream.is_full(may_share));
         // One request at a time: room there is not for everybody.
         let is_on_trial = |member: usize| {
             let member = view.snapshot.members.get(member);
@@ -288,7 +297,14 @@ impl Proxy {
                 },
                 _ => None,
             };
+            let connection = match (upstream.connection_permit(may_share), &self.pending) {
+                (Ok(connection), _) => connection,
+                (Err(_), _) if had_room.get() => continue,
+                (Err(_), Some(queue)) => return Found::Full(queue),
+                (Err(_), None) => return Found::Nobody,
+            };
             return Found::Pod(Chosen {
+                connection,
                 again: was_tried(upstream),
                 upstream: upstream.clone(),
                 trial: pick.trial,

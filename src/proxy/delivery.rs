@@ -14,6 +14,7 @@ use super::replay::AttemptBody;
 use super::setback::{Setback, label, setback, unreached, unsayable};
 use super::tunnel::Switched;
 use super::{Proxy, headers};
+use crate::admission::ConnectionPermit;
 use crate::error::Kind;
 use crate::pool::{Carrier, ConnectError, Incoming, SendError, Upstream};
 
@@ -48,18 +49,19 @@ impl Proxy {
     /// One attempt at one pod: the request out, the head of a response in. Kept connections that turn out to be
     /// closed before they took a byte are passed over: they are none of the pod's doing, and a new connection to it is
     /// tried last. Where the request comes `again`, those that ended together with its first one are told by the
-    /// kernel.
+    /// kernel. `connection`: the place of a new one there.
     pub(super) async fn deliver(
         &self,
         attempt: &mut Attempt,
         outgoing: &mut Outgoing,
         last: bool,
         again: bool,
+        mut connection: Option<ConnectionPermit>,
     ) -> Result<Answered, Setback> {
         let upstream = &attempt.upstream().clone();
         loop {
             let careful = again || !outgoing.idempotent;
-            let mut carrier = self.carrier(attempt, careful).await?;
+            let mut carrier = self.carrier(attempt, careful, connection.take()).await?;
             let version = carrier.version();
             // A pod may turn away a request without having looked at it, whatever was to be done there.
             let may_return = outgoing.may_return || carrier.may_turn_away();
@@ -99,9 +101,10 @@ impl Proxy {
         &self,
         attempt: &Attempt,
         careful: bool,
+        connection: Option<ConnectionPermit>,
     ) -> Result<Carrier<AttemptBody>, Setback> {
         let upstream = attempt.upstream();
-        let carrier = upstream.carrier(careful);
+        let carrier = upstream.carrier(careful, connection);
         let carrier = match self.settings.retry.per_try {
             None => carrier.await,
             Some(limit) => tokio::time::timeout_at((attempt.started() + limit).into(), carrier)

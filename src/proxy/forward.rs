@@ -17,8 +17,13 @@ use super::record::Record;
 use super::replay::AttemptBody;
 use super::retry::{Failed, Told, may_retry, may_retry_answered};
 use super::{Proxy, grpc};
+use crate::error::Kind;
 use crate::pool::Upstream;
 use crate::stats::Count;
+
+/// Connections at a pod that were there when it was chosen, and were then another worker's, or had ended, before a
+/// request that waits for one is told so.
+const MOST_LOST: u32 = 8;
 
 impl Proxy {
     /// Sends `outgoing` to one pod after another until one answers. Each attempt takes its own turn.
@@ -30,11 +35,13 @@ impl Proxy {
     ) -> Result<Response<ResponseBody>, Failure> {
         let mut tried: Vec<Rc<Upstream<AttemptBody>>> = Vec::new();
         let mut retries = 0;
+        let mut lost = 0;
         loop {
             let Chosen {
                 upstream,
                 trial,
                 permit,
+                connection,
                 again,
             } = self.choose(&tried, client, &outgoing).await?;
             if again {
@@ -51,7 +58,7 @@ impl Proxy {
                 Instant::now(),
             );
             let last = retries >= self.settings.retry.retries;
-            let delivered = self.deliver(&mut attempt, &mut outgoing, last, again);
+            let delivered = self.deliver(&mut attempt, &mut outgoing, last, again, connection);
             let (wait, counts) = match delivered.await {
                 Ok(answered) => {
                     let failures = &self.settings.failures;
@@ -73,6 +80,10 @@ impl Proxy {
                 }
                 Err(setback) => {
                     let kind = setback.failure.kind;
+                    if kind == Kind::PodsFull && lost < MOST_LOST {
+                        lost += 1;
+                        continue;
+                    }
                     let refused = setback.blame == Blame::Refused;
                     let heard = attempt.failed(kind, setback.blame);
                     let ended = refused && upstream.is_last_resort() && heard;

@@ -28,6 +28,7 @@ pub(super) fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) 
         ConnectError::Timeout(_) => (Kind::ConnectTimeout, Blame::Pod),
         ConnectError::Failed(ErrorKind::ConnectionRefused) => (Kind::ConnectFailed, Blame::Refused),
         ConnectError::Failed(_) => (Kind::ConnectFailed, Blame::Pod),
+        ConnectError::Full => (Kind::PodsFull, Blame::Nobody),
         ConnectError::Exhausted(_) => (Kind::Overload, Blame::Nobody),
         ConnectError::Protocol => (Kind::BrokenProtocol, Blame::Pod),
         ConnectError::Tls(_) => (Kind::TlsFailed, Blame::Pod),

@@ -83,7 +83,7 @@ impl Tunnel {
             scratch,
             _place,
         } = self;
-        let (io, read, pods_socket, _opened) = pod.into_parts();
+        let (_opened, io, read, pods_socket) = pod.into_parts();
         let mut relay = Relay::new((client, ahead), (io, read), scratch);
         let ended = tokio::select! {
             biased;

@@ -1,5 +1,6 @@
 //! Pods that are given no more than they may be, and requests that wait while all are full.
 
+mod connections;
 mod goodput;
 
 use std::sync::Arc;
@@ -260,9 +261,9 @@ async fn a_crowd_with_retries_passes_no_limit_on_any_worker() {
     assert_eq!(sidecar.state_of(&pod).await["in_flight"], 0);
 }
 
-#[tokio::test]
-async fn a_tunnel_is_no_request_in_flight() {
-    let pod = Pod::scripted("a", |mut session: Session| async move {
+/// A pod that switches protocols where it is asked to.
+async fn switching() -> Pod {
+    Pod::scripted("a", |mut session: Session| async move {
         while let Some(request) = session.request().await? {
             if request.head.field("upgrade").is_some() {
                 let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
@@ -273,14 +274,20 @@ async fn a_tunnel_is_no_request_in_flight() {
         }
         Ok(())
     })
-    .await;
+    .await
+}
+
+const SWITCH: &str = "GET / HTTP/1.1\r\nHost: shop\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+
+#[tokio::test]
+async fn a_tunnel_is_no_request_in_flight() {
+    let pod = switching().await;
     let sidecar = patient(Sidecar::over([&pod]))
         .with("--max-pod-requests", "1")
         .start()
         .await;
     let mut tunnel = sidecar.client().await;
-    let ask = "GET / HTTP/1.1\r\nHost: shop\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-    tunnel.send(ask).await;
+    tunnel.send(SWITCH).await;
     assert_eq!(tunnel.head().await.status(), 101);
     assert_eq!(sidecar.get("/").await.pod(), "a");
 }

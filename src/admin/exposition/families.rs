@@ -129,6 +129,13 @@ pub const FAMILIES: &[Family] = &[
         samples: Samples::Series(limits),
     },
     Family {
+        name: "podrobin_pod_connections",
+        kind: Kind::Gauge,
+        labels: POD,
+        help: "Connections of this sidecar to this pod, tunnels among them, where --max-pod-connections limits them",
+        samples: Samples::Series(connections),
+    },
+    Family {
         name: "podrobin_pod_weight",
         kind: Kind::Gauge,
         labels: POD,
@@ -360,6 +367,13 @@ fn limits(target: &Target) -> Series {
     pods_with(target, |member| {
         let most = member.stats.limit()?.most();
         Some(Number::Whole(most as u64))
+    })
+}
+
+fn connections(target: &Target) -> Series {
+    pods_with(target, |member| {
+        let used = member.stats.connections()?.used();
+        Some(Number::Whole(used as u64))
     })
 }
 

@@ -31,12 +31,12 @@ fn no_more_than_the_most_enter_and_a_dropped_permit_makes_room() {
 #[test]
 fn the_queue_is_bounded_and_a_place_in_it_is_given_back() {
     let pending = Pending::new(2);
-    let first = pending.join();
-    let second = pending.join();
+    let first = pending.join(0);
+    let second = pending.join(0);
     assert!(first.is_some() && second.is_some());
-    assert!(pending.join().is_none());
+    assert!(pending.join(0).is_none());
     drop(second);
-    assert!(pending.join().is_some());
+    assert!(pending.join(0).is_some());
     drop(first);
     assert!(pending.is_empty());
 }
@@ -112,7 +112,7 @@ proptest! {
                     let waits = match permit {
                         Some(_) => None,
                         None => pending
-                            .join()
+                            .join(0)
                             .map(|waiter| wait(waiter, limits.clone()).boxed()),
                     };
                     if permit.is_some() || waits.is_some() {
@@ -193,7 +193,9 @@ fn threads_that_come_wait_and_leave_pass_no_bound_and_leak_nothing() {
         if let Some(permit) = permit {
             return serve(permit, random).await;
         }
-        let Some(waiter) = pending.join() else { return };
+        let Some(waiter) = pending.join(0) else {
+            return;
+        };
         let waits = wait(waiter, limits.clone());
         let patience = match random.u8(..4) {
             // Gone before it was its turn, or just then.

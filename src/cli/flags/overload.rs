@@ -13,6 +13,16 @@ pub struct OverloadArgs {
     #[arg(long, env = "PODROBIN_MAX_POD_REQUESTS", value_name = "LIMIT")]
     pub max_pod_requests: Option<PodRequests>,
 
+    /// Most connections to one pod from this sidecar, all workers together: at least as many as --workers. A pod whose
+    /// connections are all busy is passed over, as a full one. Tunnels count. By default no limit. docs/overload.md
+    #[arg(
+        long,
+        env = "PODROBIN_MAX_POD_CONNECTIONS",
+        value_name = "N",
+        value_parser = value::count::<1, 1_000_000>
+    )]
+    pub max_pod_connections: Option<usize>,
+
     /// Requests that wait for room, per listener, while each pod has as much as it may be given; 0 answers 503 at once.
     /// It is about full pods: for want of any pod --max-held is the bound
     #[arg(

@@ -63,7 +63,8 @@ fn every_flag_reaches_its_setting() {
         --connect-timeout 1ms --header-timeout 2ms --client-idle-timeout 3ms --client-stall 17ms \
         --upstream-idle-timeout 4ms --response-timeout 5ms --request-timeout 6ms --hold 7ms --drain 8ms \
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
-        --max-pod-requests 23 --pending 24 --pending-timeout 25ms --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
+        --max-pod-requests 23 --max-pod-connections 26 --pending 24 --pending-timeout 25ms \
+        --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
         --retries 4 --retry-on 5xx,unavailable --per-try-timeout 4ms --retry-backoff 1ms..23ms --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
@@ -178,6 +179,7 @@ fn every_flag_reaches_its_setting() {
         config.overload,
         Overload {
             pod_requests: Some(PodRequests::Fixed(23)),
+            pod_connections: Some(26),
             pending: 24,
             pending_timeout: ms(25),
         }
@@ -466,6 +468,24 @@ fn a_contradiction_names_the_flags_and_the_mend() {
             assert!(refusal.contains(word), "{flags:?}: {refusal}");
         }
     }
+}
+
+#[test]
+fn fewer_connections_to_a_pod_than_workers_are_refused_with_the_mend() {
+    let with = |most| {
+        let flags = ["--service", "cart", "--workers", "3"];
+        resolve(&[&flags[..], &["--max-pod-connections", most]].concat())
+    };
+    let refusal = with("2").unwrap_err();
+    for word in [
+        "--max-pod-connections is 2",
+        "3 workers",
+        "raise it to 3",
+        "--workers 2",
+    ] {
+        assert!(refusal.contains(word), "{refusal}");
+    }
+    assert_eq!(with("3").unwrap().overload.pod_connections, Some(3));
 }
 
 #[test]

@@ -90,7 +90,7 @@ async fn idle(transport: Transport) -> Idle {
         keepalive: timeouts.upstream_keepalive,
     };
     let shared = Shared::new(settings, Arc::new(TargetStats::new(1)), 0);
-    let mut idle = Http1::handshake(transport, limits.header_bytes, shared.open())
+    let mut idle = Http1::handshake(transport, limits.header_bytes, shared.open(None))
         .await
         .unwrap();
     assert!(idle.is_idle());

@@ -1,6 +1,6 @@
 //! One HTTP/2 connection to a pod, and what its driver and its streams know of it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -49,6 +49,8 @@ pub(super) struct Health {
     pub ended: Cell<Option<Ended>>,
     /// A stream has told of the connection's end: it is one failure, however many it took along.
     pub told: Cell<bool>,
+    /// What counts it as open, for as long as it is.
+    opened: RefCell<Option<Opened>>,
 }
 
 /// How a connection ended.
@@ -114,8 +116,9 @@ impl Shareable {
             retired: Cell::new(false),
             ended: Cell::new(None),
             told: Cell::new(false),
+            opened: RefCell::new(Some(opened)),
         });
-        tokio::task::spawn_local(drive(connection, health.clone(), keepalive, opened));
+        tokio::task::spawn_local(drive(connection, health.clone(), keepalive));
         Ok(Rc::new(Self {
             sender,
             health,
@@ -138,6 +141,12 @@ impl Shareable {
         self.health.streams.get() == 0 && now.duration_since(since) >= for_so_long
     }
 
+    /// Whether it has no request, and lies where another worker's connection could be instead.
+    pub(super) fn is_lendable(&self) -> bool {
+        let opened = self.health.opened.borrow();
+        self.health.streams.get() == 0 && opened.as_ref().is_some_and(Opened::is_lendable)
+    }
+
     /// Takes no further request: it has ended, or will with the requests it has.
     pub(super) fn is_spent(&self) -> bool {
         self.health.retired.get() || self.health.ended.get().is_some()
@@ -149,7 +158,6 @@ async fn drive(
     mut connection: Connection<Transport, Bytes>,
     health: Rc<Health>,
     keepalive: Duration,
-    _opened: Opened,
 ) {
     let silent = keepalive::until_silent(connection.ping_pong(), &health, keepalive);
     let ended = tokio::select! {
@@ -160,6 +168,18 @@ async fn drive(
     };
     // Before the connection goes, which is what its streams hear of.
     health.ended.set(Some(ended));
+    drop(connection);
+    // After it: the pod never sees one too many.
+    drop(health.opened.take());
+}
+
+impl Health {
+    /// It can take a request.
+    pub fn freed(&self) {
+        if let Some(opened) = &*self.opened.borrow() {
+            opened.freed(self.streams.get() == 0);
+        }
+    }
 }
 
 /// A handshake that failed: the pod closed, or it answered something else.
@@ -190,6 +210,7 @@ impl Drop for Place {
         if left == 0 {
             self.0.idle_since.set(Instant::now());
         }
+        self.0.freed();
     }
 }
 
