@@ -170,8 +170,9 @@ impl Attempt {
         }
     }
 
-    /// A response's trailers have come.
+    /// A response's trailers have come: for all that they may tell.
     pub fn ended(&mut self, trailers: &HeaderMap) {
+        self.heard(trailers);
         if self.open.is_some() {
             self.settle(Verdict::of_trailers(self.reporter.codes, trailers));
         }

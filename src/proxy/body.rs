@@ -143,7 +143,6 @@ impl Upstreamed {
             }
             if let Some(trailers) = frame.trailers_mut() {
                 self.attempt.ended(trailers);
-                self.attempt.heard(trailers);
                 headers::for_trailers(trailers);
             }
         }
