@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::Policy;
+use crate::config::{Ejection, Policy};
 use crate::endpoint::Identity;
 use crate::stats::{EndpointStats, PeakEwma, Reported, TargetStats};
 
@@ -136,7 +136,7 @@ impl Balancer {
         };
         Self {
             state,
-            trials: Trials::default(),
+            trials: Trials::new(Ejection::default().longest),
             tallies: false,
             error_penalty,
         }
@@ -145,6 +145,11 @@ impl Balancer {
     /// From now on it is counted of new endpoints what comes of their requests.
     pub fn keep_tallies(&mut self) {
         self.tallies = true;
+    }
+
+    /// From now on a request keeps others from trying a pod for so long.
+    pub fn hold_trials_for(&mut self, time: Duration) {
+        self.trials = Trials::new(time);
     }
 
     /// What is counted of an endpoint that is new: with what the policy has to know.

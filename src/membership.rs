@@ -150,6 +150,7 @@ impl Membership {
         now: Instant,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let mut balancer = Balancer::new(&choice.policy, &totals);
+        balancer.hold_trials_for(choice.ejection.longest);
         if choice.outliers.is_some() {
             balancer.keep_tallies();
         }
@@ -477,7 +478,8 @@ impl Membership {
             return;
         }
         let used = self.endpoints.iter();
-        let used = used.filter(|endpoint| endpoint.is_used());
+        // One of weight 0 is there for nobody, well or not.
+        let used = used.filter(|endpoint| endpoint.is_used() && endpoint.weight > 0);
         let out: Vec<bool> = used
             .map(|endpoint| self.is_out(&endpoint.identity))
             .collect();

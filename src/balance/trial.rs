@@ -13,17 +13,12 @@ const FREE: u64 = 0;
 /// Somebody has, and membership was told. In between: a request is, since that many milliseconds.
 const DECIDED: u64 = u64::MAX;
 
-/// How long a request keeps the others from trying. One that has no answer after that may be a long poll, or have a
-/// client more patient than the pod deserves, and the pod may be well. As long as the longest ejection by default: so a pod
-/// that takes requests and answers none costs no more of them than one that is ejected again each time, and a pod
-/// that is well is kept out no longer than an ejection might.
-const HELD_FOR: Duration = Duration::from_secs(30);
-
 /// A pod on trial, as a picker knows it.
 #[derive(Debug)]
 pub(super) struct Trial {
     pub(super) member: usize,
     pass: Arc<Pass>,
+    held_for: Duration,
 }
 
 /// The right to try a pod that was ejected. Dropped without a verdict, the next request gets it.
@@ -41,12 +36,24 @@ struct Pass {
 }
 
 /// The passes of the last picker, so that an update while one is held does not make a second one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trials {
+    /// How long a request keeps the others from trying. One that has no answer after that may be a long poll, or have a
+    /// client more patient than the pod deserves, and the pod may be well. As long as the longest ejection: so a pod that
+    /// takes requests and answers none costs no more of them than one that is ejected again each time, and a pod that
+    /// is well is kept out no longer than an ejection might.
+    held_for: Duration,
     last: HashMap<Identity, Arc<Pass>>,
 }
 
 impl Trials {
+    pub(super) fn new(held_for: Duration) -> Self {
+        Self {
+            held_for,
+            last: HashMap::new(),
+        }
+    }
+
     pub(super) fn next_picker(&mut self, candidates: &[&Candidate]) -> Box<[Trial]> {
         let mut last = std::mem::take(&mut self.last);
         candidates
@@ -58,6 +65,7 @@ impl Trials {
                 Trial {
                     member: candidate.member,
                     pass,
+                    held_for: self.held_for,
                 }
             })
             .collect()
@@ -71,13 +79,13 @@ fn kept(pass: Option<Arc<Pass>>) -> Arc<Pass> {
 }
 
 impl Trial {
-    /// The pass, unless a request has held it for less than [`HELD_FOR`].
+    /// The pass, unless a request has held it for less than is due.
     pub(super) fn pass(&self, now: Instant) -> Option<TrialPass> {
         let since = self.pass.since(now);
         // Looked at first: a failed exchange takes the line away from the other workers.
         let state = self.pass.state.load(Relaxed);
         let held_for = Duration::from_millis(since.saturating_sub(state));
-        if state == DECIDED || (state != FREE && held_for < HELD_FOR) {
+        if state == DECIDED || (state != FREE && held_for < self.held_for) {
             return None;
         }
         self.pass
@@ -131,11 +139,22 @@ impl Drop for TrialPass {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_pass_held_for_as_long_as_the_longest_ejection_goes_to_another_request() {
+    const HELD_FOR: Duration = Duration::from_secs(7);
+
+    fn trial() -> (Trial, Instant) {
         let pass = Arc::new(Pass::default());
         let start = pass.made;
-        let trial = Trial { member: 0, pass };
+        let trial = Trial {
+            member: 0,
+            pass,
+            held_for: HELD_FOR,
+        };
+        (trial, start)
+    }
+
+    #[test]
+    fn a_pass_held_for_as_long_as_the_longest_ejection_goes_to_another_request() {
+        let (trial, start) = trial();
         let patient = trial.pass(start).unwrap();
         assert!(
             trial
@@ -157,9 +176,7 @@ mod tests {
 
     #[test]
     fn whoever_held_it_too_long_may_still_decide() {
-        let pass = Arc::new(Pass::default());
-        let start = pass.made;
-        let trial = Trial { member: 0, pass };
+        let (trial, start) = trial();
         let patient = trial.pass(start).unwrap();
         let later = start + HELD_FOR + Duration::from_secs(1);
         let second = trial.pass(later).unwrap();

@@ -297,6 +297,37 @@ fn after_its_time_one_request_at_a_time_tries_it_and_its_outcome_decides() {
 }
 
 #[test]
+fn a_request_holds_a_trial_for_as_long_as_the_longest_ejection() {
+    let seconds = std::time::Duration::from_secs;
+    let now = Instant::now();
+    let ejection = Ejection {
+        longest: seconds(4),
+        ..Ejection::default()
+    };
+    let choice = Choice {
+        ejection,
+        ..round_robin()
+    };
+    let mut scene = Scene::with(choice, ready(&[1, 2, 3]));
+    scene.fail(1, THRESHOLD, now);
+    scene.membership.expire(now + seconds(1));
+    let snapshot = scene.now();
+    let start = Instant::now();
+    let tried = |after| {
+        let now = || start + seconds(after);
+        let ask = Ask {
+            key: None,
+            now: &now,
+        };
+        snapshot.picker.pick(&ask, |_| false).unwrap().trial
+    };
+    let first = tried(0);
+    assert!(first.is_some());
+    assert!(tried(3).is_none());
+    assert!(tried(5).is_some());
+}
+
+#[test]
 fn facts_about_who_has_gone_or_is_not_used_change_nothing() {
     let mut scene = Scene::of(ready(&[1, 2, 3]));
     let gone = scene.now().members[0].endpoint.clone();

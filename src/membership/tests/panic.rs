@@ -72,6 +72,17 @@ fn a_list_that_shrinks_may_begin_a_panic_and_one_that_grows_ends_it() {
     assert!(!scene.now().panics);
 }
 
+#[test]
+fn pods_that_are_drained_do_not_count() {
+    let mut pods = ready(&[1, 2, 3, 4]);
+    for drained in &mut pods[2..] {
+        drained.weight = 0;
+    }
+    let mut scene = Scene::with(choice(60, Some(5)), pods);
+    scene.fail(0, 5, Instant::now());
+    assert_eq!(states(&scene), ["panic", "ready", "ready", "ready"]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Fail(usize),
