@@ -6,5 +6,5 @@
 mod entry;
 mod writer;
 
-pub use entry::Entry;
+pub use entry::{Entry, Hedged};
 pub use writer::{AccessLog, Writer};

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! request ─ check ─ admit ─ headers ─┬─ choose (hold) ─ connect or reuse ─ send ─┬─> response
-//!                                    └───────────── retry <─────────────────────┘
+//!                                    ├───────────── retry <─────────────────────┤
+//!                                    └──── hedge, while that is silent <────────┘
 //! ```
 
 pub mod answer;
@@ -17,8 +18,11 @@ mod discard;
 mod forward;
 mod grpc;
 pub mod headers;
+mod hedging;
+mod latencies;
 mod outgoing;
 pub mod pause;
+mod race;
 mod record;
 mod replay;
 mod reporter;
@@ -59,6 +63,7 @@ use answer::Failure;
 use body::{Company, ResponseBody};
 use budget::Budget;
 use client::{Client, Taking};
+use hedging::Hedging;
 use outgoing::Outgoing;
 use record::Record;
 use replay::{AttemptBody, Keep, Replay};
@@ -137,6 +142,8 @@ pub struct Proxy {
     default_host: HeaderValue,
     reporter: Reporter,
     budget: RefCell<Budget>,
+    /// Where requests are sent to a second pod while the first is silent.
+    hedging: Option<Rc<Hedging>>,
     pool: Rc<pool::Shared>,
     scratch: Scratch,
     view: RefCell<Rc<View>>,
@@ -178,6 +185,11 @@ impl Proxy {
                 shared.workers,
                 Instant::now(),
             )),
+            hedging: shared
+                .settings
+                .retry
+                .hedge
+                .map(|hedge| Hedging::new(hedge, shared.stats.clone(), worker, Instant::now())),
             pool: pool::Shared::new(shared.settings.pool(), shared.stats.clone(), worker),
             scratch: Scratch::default(),
             view: RefCell::new(Rc::new(View {
@@ -205,7 +217,12 @@ impl Proxy {
                     self.install(snapshot);
                 }
                 () = self.connections_wanted() => self.lend(),
-                now = expire.tick() => self.expire_idle(now.into_std()),
+                now = expire.tick() => {
+                    self.expire_idle(now.into_std());
+                    if let Some(hedging) = &self.hedging {
+                        hedging.renew(now.into_std());
+                    }
+                }
             }
         }
     }
@@ -416,14 +433,14 @@ impl Proxy {
         let outgoing = Outgoing {
             method: head.method,
             uri: head.uri,
-            headers: head.headers,
+            headers: RefCell::new(head.headers),
             body: Replay::new(body, client.version(), keep, expects_continue),
             idempotent,
             may_return,
             is_call,
             stall,
             deadline: deadline.map(|(deadline, _)| deadline),
-            upgrade,
+            upgrade: RefCell::new(upgrade),
             key,
         };
         let Some((deadline, limit)) = deadline else {

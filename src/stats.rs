@@ -253,6 +253,12 @@ pub struct TargetShard {
     pending_timed_out: AtomicU64,
     retries: AtomicU64,
     retries_refused: AtomicU64,
+    hedges_won: AtomicU64,
+    hedges_lost: AtomicU64,
+    hedges_failed: AtomicU64,
+    hedges_refused: AtomicU64,
+    /// In microseconds; 0 where it is not known, or nobody asks.
+    hedge_after: AtomicU64,
     facts_dropped: AtomicU64,
     connections_opened: AtomicU64,
     connections_closed: AtomicU64,
@@ -297,6 +303,14 @@ pub enum Count {
     Retry,
     /// A retry that the budget refused.
     RetryRefused,
+    /// A request that was sent to a second pod while the first was silent, and got that one's answer.
+    HedgeWon,
+    /// One where the first was faster, or the client left.
+    HedgeLost,
+    /// One where the second brought no answer that counts.
+    HedgeFailed,
+    /// One that the budget did not allow.
+    HedgeRefused,
     /// A fact for membership that found its queue full.
     FactDropped,
     ConnectionOpened,
@@ -343,6 +357,14 @@ impl TargetStats {
             .sum()
     }
 
+    /// How long a request is left to one pod before it goes to a second one too, on the worker that waits longest.
+    pub fn hedge_after(&self) -> Option<Duration> {
+        let shards = self.shards.iter();
+        let micros = shards.map(|shard| shard.hedge_after.load(Relaxed));
+        let longest = micros.max().filter(|micros| *micros > 0);
+        longest.map(Duration::from_micros)
+    }
+
     /// Latency counts per bucket (not cumulative, the last is +Inf) and the sum in seconds.
     pub fn latency(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], f64) {
         let mut buckets = [0; LATENCY_BOUNDS.len() + 1];
@@ -365,6 +387,13 @@ impl TargetShard {
     /// What this worker has counted.
     pub fn count(&self, count: Count) -> u64 {
         self.counter(count).load(Relaxed)
+    }
+
+    pub fn set_hedge_after(&self, after: Option<Duration>) {
+        let micros = after.map_or(0, |after| {
+            u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
+        });
+        self.hedge_after.store(micros, Relaxed);
     }
 
     /// A request that ended, sent to a pod or not; `took` is from its head to the last byte of its response.
@@ -392,6 +421,10 @@ impl TargetShard {
             Count::PendingTimedOut => &self.pending_timed_out,
             Count::Retry => &self.retries,
             Count::RetryRefused => &self.retries_refused,
+            Count::HedgeWon => &self.hedges_won,
+            Count::HedgeLost => &self.hedges_lost,
+            Count::HedgeFailed => &self.hedges_failed,
+            Count::HedgeRefused => &self.hedges_refused,
             Count::FactDropped => &self.facts_dropped,
             Count::ConnectionOpened => &self.connections_opened,
             Count::ConnectionClosed => &self.connections_closed,

@@ -28,6 +28,8 @@ pub struct Entry<'a> {
     pub pod: Option<&'a str>,
     /// How often it was sent to a pod.
     pub attempts: u32,
+    /// What came of a second attempt beside another, where there was one.
+    pub hedge: Option<Hedged>,
     /// Bytes of the request's body.
     pub bytes_in: u64,
     /// Bytes of the response's body.
@@ -36,6 +38,27 @@ pub struct Entry<'a> {
     pub took: Duration,
     /// From its head to the response's head from the pod, where there was one.
     pub head_took: Option<Duration>,
+}
+
+/// What came of a request's second attempt beside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hedged {
+    /// Its answer was passed on.
+    Won,
+    /// The other's was, or none as the client left.
+    Lost,
+    /// It brought no answer that counts.
+    Failed,
+}
+
+impl Hedged {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A longer path, method or pod is cut: what the queue holds must stay bounded.
@@ -53,6 +76,7 @@ struct Json<'a> {
     flag: &'a str,
     pod: Option<&'a str>,
     attempts: u32,
+    hedge: Option<&'a str>,
     bytes_in: u64,
     bytes_out: u64,
     duration_ms: f64,
@@ -82,8 +106,9 @@ impl Entry<'_> {
         push_word(out, self.pod.map_or("-", cut));
         let _ = write!(
             out,
-            " attempts={} in={} out={} ms={} upstream_ms=",
+            " attempts={} hedge={} in={} out={} ms={} upstream_ms=",
             self.attempts,
+            self.hedge.map_or("-", Hedged::as_str),
             self.bytes_in,
             self.bytes_out,
             millis(self.took)
@@ -108,6 +133,7 @@ impl Entry<'_> {
             flag: self.flag.as_str(),
             pod: self.pod.map(cut),
             attempts: self.attempts,
+            hedge: self.hedge.map(Hedged::as_str),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             duration_ms: millis(self.took),
@@ -169,6 +195,7 @@ mod tests {
             flag: Flag::None,
             pod: Some("cart-1"),
             attempts: 1,
+            hedge: None,
             bytes_in: 0,
             bytes_out: 512,
             took: Duration::from_micros(3_210),
@@ -186,7 +213,7 @@ mod tests {
     fn text_is_one_line_of_words() {
         assert_eq!(
             line(&entry("/cart/7?token=secret"), LogFormat::Text),
-            "1970-01-01T00:00:01.234Z GET /cart/7 200 - target=shop/cart:http pod=cart-1 attempts=1 \
+            "1970-01-01T00:00:01.234Z GET /cart/7 200 - target=shop/cart:http pod=cart-1 attempts=1 hedge=- \
              in=0 out=512 ms=3.21 upstream_ms=2.1 client=127.0.0.1:5000\n"
         );
     }
@@ -207,6 +234,7 @@ mod tests {
                 "flag": "-",
                 "pod": "cart-1",
                 "attempts": 1,
+                "hedge": null,
                 "bytes_in": 0,
                 "bytes_out": 512,
                 "duration_ms": 3.21,

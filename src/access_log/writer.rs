@@ -206,6 +206,7 @@ mod tests {
             flag: Flag::None,
             pod: None,
             attempts: 1,
+            hedge: None,
             bytes_in: 0,
             bytes_out: 0,
             took: Duration::ZERO,

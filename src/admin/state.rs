@@ -50,6 +50,9 @@ struct Target<'a> {
     held: u64,
     /// Requests waiting for room, as every pod is full.
     pending: u64,
+    /// How long a request is left to one pod before it goes to a second one too, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hedge_after_ms: Option<f64>,
     /// Upgraded connections, those to pods that have left the list too.
     tunnels: u64,
     endpoints: Vec<Endpoint>,
@@ -151,6 +154,10 @@ fn target(view: &TargetView) -> Target<'_> {
         requests_in_flight: open(Count::RequestStarted, Count::RequestEnded),
         held: open(Count::HeldStarted, Count::HeldEnded),
         pending: open(Count::PendingStarted, Count::PendingEnded),
+        hedge_after_ms: view
+            .stats
+            .hedge_after()
+            .map(|after| millis(after.as_secs_f64())),
         tunnels: open(Count::TunnelOpened, Count::TunnelClosed),
         endpoints: snapshot
             .members
@@ -186,7 +193,7 @@ fn endpoint(member: &Member, all: u64) -> Endpoint {
         tunnels: member.stats.tunnels(),
         cost_ms: member.stats.latency().map(|latency| {
             let seconds = latency.cost(Instant::now())?;
-            Some((seconds * 1e6).round() / 1e3)
+            Some(millis(seconds))
         }),
         requests,
         share: share(requests, all),
@@ -207,6 +214,11 @@ fn held(health: &Health) -> (Option<String>, Option<String>) {
         Health::Ejected { until, cause } => (Some(cause.to_string()), rfc3339(*until)),
         Health::Trial { cause } => (Some(cause.to_string()), None),
     }
+}
+
+/// With three digits after the point.
+fn millis(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e3
 }
 
 /// Rounded to four digits: readers want a percentage, not a fraction's tail.

@@ -419,6 +419,11 @@ async fn every_sample_belongs_to_its_family_and_has_its_labels() {
     members[0].reported = Some(Some(150));
     members[1].reported = Some(None);
     stage.snapshots.send_replace(snapshot(3, members));
+    let after = Duration::from_micros(20_500);
+    stage.stats.shard(0).set_hedge_after(Some(after));
+    stage.stats.shard(1).set_hedge_after(Some(after / 2));
+    let (_, text) = get(&stage.state(), "/state").await;
+    assert!(text.contains("\"hedge_after_ms\":20.5,"), "{text}");
     let (_, text) = get(&stage.state(), "/metrics").await;
     let families = FAMILIES.iter().map(Family::head);
     assert_made_of(&text, families.chain(COMMON.iter().map(Family::head)));

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Span;
 use super::grpc_codes::{GrpcCode, GrpcCodes};
 use super::statuses::{StatusRange, Statuses};
+use super::{Hedge, Span};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetrySettings {
@@ -18,6 +18,8 @@ pub struct RetrySettings {
     pub per_try: Option<Duration>,
     /// The wait before a request goes out again that a pod may have seen; none without.
     pub backoff: Option<RetryBackoff>,
+    /// When a second attempt goes out beside one that is silent.
+    pub hedge: Option<Hedge>,
     /// Retries as a share of requests over ten seconds.
     pub budget_ratio: f64,
     /// Retries a second that are allowed whatever the traffic.
@@ -52,6 +54,7 @@ impl Default for RetrySettings {
             on: RetryOn::default(),
             per_try: None,
             backoff: None,
+            hedge: None,
             budget_ratio: 0.2,
             budget_floor: 3,
         }

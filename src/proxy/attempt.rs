@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use tokio::time::Sleep;
 
+use super::hedging::Hedging;
+use super::latencies::End;
 use super::replay::{AttemptBody, Replay};
 use super::reporter::Reporter;
 use super::verdict::Verdict;
@@ -49,6 +51,8 @@ pub struct Attempt {
     open: Option<Open>,
     /// How long a trial waits for them.
     trial_ends: Option<Pin<Box<Sleep>>>,
+    /// Where its request may be sent to another pod beside this one: after how long, if that is known.
+    hedging: Option<(Rc<Hedging>, Option<Duration>)>,
 }
 
 /// A call that was answered, whose outcome its trailers tell.
@@ -113,6 +117,7 @@ impl Attempt {
             decided: false,
             open: None,
             trial_ends: None,
+            hedging: None,
         }
     }
 
@@ -128,6 +133,17 @@ impl Attempt {
         self.started
     }
 
+    /// After how long the request may go to another pod beside this one, if it is known. A trial is given as long as a
+    /// client that leaves must have waited: it is the pod's chance.
+    pub fn hedge(&mut self, hedging: &Rc<Hedging>) -> Option<Duration> {
+        let after = hedging.after().map(|after| match self.trial {
+            Some(_) => after.max(SILENCE),
+            None => after,
+        });
+        self.hedging = Some((hedging.clone(), after));
+        after
+    }
+
     /// The request is being sent, perhaps again after a kept connection turned out to be closed.
     pub fn sending(&mut self) {
         if self.upstream.latency().is_some() || self.adaptive().is_some() {
@@ -135,9 +151,18 @@ impl Attempt {
         }
     }
 
-    /// A response's head has come, which says so.
+    /// A response's head has come, which says so. Told once.
     pub fn answered(&mut self, verdict: Verdict) {
-        self.decided = true;
+        if std::mem::replace(&mut self.decided, true) {
+            return;
+        }
+        if let Some((hedging, _)) = &self.hedging
+            && !verdict.failed
+            && hedging.learns()
+            && let Some(since) = self.body.pods_turn(self.started)
+        {
+            hedging.record(self.upstream.identity(), since.elapsed(), End::Answered);
+        }
         let open = verdict.open && self.wants_trailers();
         let news = self.observe(match (open, verdict.failed) {
             (true, _) => stats::Outcome::Begun,
@@ -283,6 +308,26 @@ impl Attempt {
         }
     }
 
+    /// Takes note of a request that was given up after it could have gone to another pod. Whether this one has left all
+    /// that it got without an answer for so long that it is taken for one that hangs.
+    fn is_given_up(&self) -> bool {
+        let Some((hedging, Some(after))) = &self.hedging else {
+            return false;
+        };
+        let Some(since) = self.body.pods_turn(self.started) else {
+            return false;
+        };
+        let now = Instant::now();
+        let took = now.saturating_duration_since(since);
+        if took < *after {
+            return false;
+        }
+        let pod = self.upstream.identity();
+        hedging.record(pod, took, End::GivenUp);
+        let answered = self.upstream.counters().answered();
+        hedging.give_up(pod, since, answered, now) > SILENCE
+    }
+
     fn tally_failure(&self) {
         if let Some(tally) = self.upstream.tally() {
             tally.fail();
@@ -314,10 +359,11 @@ impl Drop for Attempt {
         if !self.decided {
             self.observe(stats::Outcome::GivenUp);
         }
+        let given_up = !self.decided && self.is_given_up();
         let silent_since = self
             .body
             .pods_turn(self.started)
-            .filter(|since| since.elapsed() > SILENCE);
+            .filter(|since| given_up || since.elapsed() > SILENCE);
         if !self.decided
             && let Some(since) = silent_since
         {

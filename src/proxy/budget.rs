@@ -44,6 +44,15 @@ impl Budget {
 
     /// Takes a retry, or says that there is none to be had.
     pub fn withdraw(&mut self, now: Instant) -> bool {
+        let affordable = self.affords(now);
+        if affordable {
+            self.slot(now).retries += 1;
+        }
+        affordable
+    }
+
+    /// Whether there is a retry to be had.
+    pub fn affords(&mut self, now: Instant) -> bool {
         self.slot(now);
         let (requests, retries) =
             self.slots
@@ -54,11 +63,7 @@ impl Budget {
                         retries + f64::from(slot.retries),
                     )
                 });
-        let affordable = retries + 1.0 <= self.floor + self.ratio * requests;
-        if affordable {
-            self.slot(now).retries += 1;
-        }
-        affordable
+        retries + 1.0 <= self.floor + self.ratio * requests
     }
 
     /// The slot of this second, with those that have passed since the last call emptied.

@@ -94,6 +94,27 @@ impl Proxy {
         }
     }
 
+    /// A pod that was not asked, if there is one to ask at once. None on trial: it would have to be given its time.
+    pub(super) fn choose_another(
+        &self,
+        mut tried: Vec<Rc<Upstream<AttemptBody>>>,
+        outgoing: &Outgoing,
+    ) -> Option<Chosen> {
+        // Ends, as each turn leaves another pod out.
+        loop {
+            let Found::Pod(chosen) = self.look(outgoing, &tried) else {
+                return None;
+            };
+            if chosen.again {
+                return None;
+            }
+            if chosen.trial.is_none() {
+                return Some(chosen);
+            }
+            tried.push(chosen.upstream);
+        }
+    }
+
     /// Waits until there is a pod, full or not.
     async fn hold(
         &self,

@@ -53,7 +53,7 @@ impl Proxy {
     pub(super) async fn deliver(
         &self,
         attempt: &mut Attempt,
-        outgoing: &mut Outgoing,
+        outgoing: &Outgoing,
         last: bool,
         again: bool,
         mut connection: Option<ConnectionPermit>,
@@ -170,7 +170,7 @@ impl Proxy {
 fn checked(
     mut response: Response<Incoming>,
     carrier: Carrier<AttemptBody>,
-    outgoing: &mut Outgoing,
+    outgoing: &Outgoing,
     upstream: &Upstream<AttemptBody>,
 ) -> Result<Answered, Setback> {
     let fault = if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -13,9 +13,11 @@ use super::choose::Chosen;
 use super::client::Client;
 use super::outgoing::Outgoing;
 use super::pause::{Pushback, pause};
+use super::race::Start;
 use super::record::Record;
 use super::replay::AttemptBody;
 use super::retry::{Failed, Told, may_retry, may_retry_answered};
+use super::setback::Setback;
 use super::{Proxy, grpc};
 use crate::error::Kind;
 use crate::pool::Upstream;
@@ -50,7 +52,7 @@ impl Proxy {
             }
             record.attempt(&upstream);
             let mut attempt = Attempt::start(
-                upstream.clone(),
+                upstream,
                 outgoing.body.clone(),
                 trial,
                 permit,
@@ -58,8 +60,25 @@ impl Proxy {
                 Instant::now(),
             );
             let last = retries >= self.settings.retry.retries;
-            let delivered = self.deliver(&mut attempt, &mut outgoing, last, again, connection);
-            let (wait, counts) = match delivered.await {
+            let delivered = match self.alone_for(&mut attempt, &outgoing, record) {
+                None => {
+                    let delivered = self.deliver(&mut attempt, &outgoing, last, again, connection);
+                    delivered.await
+                }
+                Some(alone) => {
+                    let first = Start {
+                        attempt,
+                        again,
+                        connection,
+                    };
+                    let race = self.race(first, alone, &outgoing, &mut tried, record);
+                    let run = Box::pin(race).await;
+                    attempt = run.attempt;
+                    run.delivered
+                }
+            };
+            let upstream = attempt.upstream().clone();
+            let (wait, counts) = match delivered {
                 Ok(answered) => {
                     let failures = &self.settings.failures;
                     attempt.answered(answered.verdict(failures, outgoing.is_call));
@@ -74,7 +93,7 @@ impl Proxy {
                     };
                     answered.discard(attempt);
                     if outgoing.is_call {
-                        grpc::count_attempt(&mut outgoing.headers);
+                        grpc::count_attempt(outgoing.headers.get_mut());
                     }
                     (wait, true)
                 }
@@ -84,12 +103,7 @@ impl Proxy {
                         lost += 1;
                         continue;
                     }
-                    let refused = setback.blame == Blame::Refused;
-                    let heard = attempt.failed(kind, setback.blame);
-                    let ended = refused && upstream.is_last_resort() && heard;
-                    if ended {
-                        upstream.set_ended();
-                    }
+                    let ended = fail(&mut attempt, &setback);
                     let failed = Failed {
                         kind,
                         unsent: setback.unsent,
@@ -111,7 +125,7 @@ impl Proxy {
                     }
                     // A refusal takes no time and asks nothing of anybody: it is no reason to stop while others may
                     // answer.
-                    (wait, !refused)
+                    (wait, setback.blame != Blame::Refused)
                 }
             };
             retries += u32::from(counts);
@@ -129,17 +143,22 @@ impl Proxy {
         outgoing: &Outgoing,
         retries: u32,
     ) -> Option<Duration> {
-        let told = Told {
-            status: answered.status(),
-            code: outgoing.is_call.then(|| answered.code()).flatten(),
-        };
-        let may = may_retry_answered(&self.settings.retry.on, told, outgoing.idempotent)
-            && outgoing.body.is_replayable()
+        let may = self.is_unwanted(answered, outgoing)
             // A response in the hand is better than a wait for a pod that may never come.
             && self.has_pod();
         may.then(|| self.backoff(retries, answered.pushback(outgoing.is_call)))
             .flatten()
             .filter(|wait| outgoing.outlasts(*wait))
+    }
+
+    /// Whether another pod's response would be better.
+    pub(super) fn is_unwanted(&self, answered: &Answered, outgoing: &Outgoing) -> bool {
+        let told = Told {
+            status: answered.status(),
+            code: outgoing.is_call.then(|| answered.code()).flatten(),
+        };
+        may_retry_answered(&self.settings.retry.on, told, outgoing.idempotent)
+            && outgoing.body.is_replayable()
     }
 
     fn backoff(&self, retries: u32, pushback: Pushback) -> Option<Duration> {
@@ -163,4 +182,15 @@ impl Proxy {
         self.counters().add(count);
         affordable
     }
+}
+
+/// Has a failed attempt told. Whether its pod has ended.
+pub(super) fn fail(attempt: &mut Attempt, setback: &Setback) -> bool {
+    let heard = attempt.failed(setback.failure.kind, setback.blame);
+    let upstream = attempt.upstream();
+    let ended = setback.blame == Blame::Refused && upstream.is_last_resort() && heard;
+    if ended {
+        upstream.set_ended();
+    }
+    ended
 }

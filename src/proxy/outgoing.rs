@@ -1,5 +1,6 @@
 //! A request ready for any pod, in the form of whichever protocol carries it.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap};
@@ -10,12 +11,12 @@ use super::headers;
 use super::replay::{AttemptBody, Replay};
 use super::upgrade::Upgrade;
 
-/// Its headers are those of the next hop over HTTP/1.1, its target is in origin-form.
+/// Its headers are those of the next hop over HTTP/1.1, its target is in origin-form. Two attempts may be under way with it.
 #[derive(Debug)]
 pub struct Outgoing {
     pub method: Method,
     pub uri: Uri,
-    pub headers: HeaderMap,
+    pub headers: RefCell<HeaderMap>,
     pub body: Replay,
     /// It may be sent again even if a pod may have seen it.
     pub idempotent: bool,
@@ -28,7 +29,7 @@ pub struct Outgoing {
     /// When it must be answered.
     pub deadline: Option<Instant>,
     /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
-    pub upgrade: Option<Upgrade>,
+    pub upgrade: RefCell<Option<Upgrade>>,
     /// What decides on its pod, where the policy goes by the request.
     pub key: Option<u64>,
 }
@@ -43,7 +44,7 @@ impl Outgoing {
     ///
     /// `scheme` is that of the hop to the pod.
     pub fn request(
-        &mut self,
+        &self,
         version: Version,
         scheme: Scheme,
         keep_copy: bool,
@@ -52,7 +53,7 @@ impl Outgoing {
         *request.method_mut() = self.method.clone();
         if version == Version::HTTP_2 {
             *request.uri_mut() = self.absolute(scheme)?;
-            *request.headers_mut() = headers::for_http2(&self.headers);
+            *request.headers_mut() = headers::for_http2(&self.headers.borrow());
             // Sent unasked: the stream's window holds it back as long as the pod likes.
             if let Some(gate) = self.body.gate() {
                 gate.open();
@@ -60,9 +61,9 @@ impl Outgoing {
         } else {
             *request.uri_mut() = self.uri.clone();
             *request.headers_mut() = if keep_copy {
-                self.headers.clone()
+                self.headers.borrow().clone()
             } else {
-                std::mem::take(&mut self.headers)
+                self.headers.take()
             };
             if let Some(gate) = self.body.gate() {
                 hyper::ext::on_informational(&mut request, move |informational| {
@@ -83,15 +84,16 @@ impl Outgoing {
     }
 
     /// Takes back the head of a request that was not sent, as [`request`](Self::request) gave it away.
-    pub fn restore(&mut self, request: Request<AttemptBody>) {
+    pub fn restore(&self, request: Request<AttemptBody>) {
         if request.version() != Version::HTTP_2 {
-            self.headers = request.into_parts().0.headers;
+            self.headers.replace(request.into_parts().0.headers);
         }
     }
 
     /// The target in absolute-form, from which HTTP/2 takes `:scheme`, `:authority` and `:path` (RFC 9113 section 8.3.1).
     fn absolute(&self, scheme: Scheme) -> Result<Uri, Unsayable> {
-        let host = self.headers.get(header::HOST).ok_or(Unsayable)?;
+        let headers = self.headers.borrow();
+        let host = headers.get(header::HOST).ok_or(Unsayable)?;
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(scheme);
         parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| Unsayable)?);

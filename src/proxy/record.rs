@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{Method, StatusCode, Uri};
 
 use super::replay::AttemptBody;
-use crate::access_log::{AccessLog, Entry};
+use crate::access_log::{AccessLog, Entry, Hedged};
 use crate::error::{Flag, Kind};
 use crate::pool::Upstream;
 use crate::stats::{Count, TargetStats};
@@ -21,6 +21,8 @@ pub struct Record {
     started: Instant,
     upstream: Option<Rc<Upstream<AttemptBody>>>,
     attempts: u32,
+    /// What came of a second attempt beside another.
+    hedge: Option<Hedged>,
     status: Option<StatusCode>,
     flag: Flag,
     complete: bool,
@@ -53,6 +55,7 @@ impl Record {
             started: now,
             upstream: None,
             attempts: 0,
+            hedge: None,
             status: None,
             flag: Flag::None,
             complete: false,
@@ -91,6 +94,20 @@ impl Record {
 
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// It is sent to a second pod while the first is silent, which so far has come to this.
+    pub fn hedge(&mut self, hedged: Hedged) {
+        self.hedge = Some(hedged);
+    }
+
+    pub fn is_hedged(&self) -> bool {
+        self.hedge.is_some()
+    }
+
+    /// It goes on with that pod, of those that it was sent to.
+    pub fn settle_on(&mut self, upstream: &Rc<Upstream<AttemptBody>>) {
+        self.upstream = Some(upstream.clone());
     }
 
     /// A pod's response has begun.
@@ -151,6 +168,13 @@ impl Record {
         let shard = self.stats.shard(self.worker);
         shard.add(Count::RequestEnded);
         shard.finish(status, self.flag, self.started.elapsed());
+        if let Some(hedged) = self.hedge {
+            shard.add(match hedged {
+                Hedged::Won => Count::HedgeWon,
+                Hedged::Lost => Count::HedgeLost,
+                Hedged::Failed => Count::HedgeFailed,
+            });
+        }
         if let Some(upstream) = &self.upstream {
             upstream.counters().finish(status, self.flag);
         }
@@ -190,6 +214,7 @@ impl Drop for Record {
                 flag: self.flag,
                 pod: pod.as_deref(),
                 attempts: self.attempts,
+                hedge: self.hedge,
                 bytes_in: self.received,
                 bytes_out: self.sent,
                 took: self.started.elapsed(),

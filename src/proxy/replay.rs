@@ -149,6 +149,11 @@ impl Replay {
         self.state() == State::Whole
     }
 
+    /// Whether all of it has been read and kept: it can go out twice at the same time.
+    pub fn is_whole(&self) -> bool {
+        self.is_replayable() && !self.is_unread()
+    }
+
     /// Whether the client's side of the body broke: nothing that follows is the pod's fault.
     pub fn is_broken(&self) -> bool {
         self.state() == State::Broken

@@ -44,6 +44,8 @@ mod headers;
 #[cfg(test)]
 mod health_check;
 #[cfg(test)]
+mod hedging;
+#[cfg(test)]
 mod hold;
 #[cfg(test)]
 mod hostile_pod;

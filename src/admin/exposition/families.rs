@@ -83,14 +83,14 @@ pub const FAMILIES: &[Family] = &[
         name: "podrobin_attempts",
         kind: Kind::Counter,
         labels: TARGET,
-        help: "Times a request was sent to a pod, retries included",
+        help: "Times a request was sent to a pod, retries and second attempts of --hedge included",
         samples: Samples::Target(|_, target| count(target, Count::Attempt)),
     },
     Family {
         name: "podrobin_retries",
         kind: Kind::Counter,
         labels: TARGET,
-        help: "Attempts after a request's first",
+        help: "Attempts after one that failed",
         samples: Samples::Target(|_, target| count(target, Count::Retry)),
     },
     Family {
@@ -99,6 +99,27 @@ pub const FAMILIES: &[Family] = &[
         labels: TARGET,
         help: "Retries that the retry budget did not allow",
         samples: Samples::Target(|_, target| count(target, Count::RetryRefused)),
+    },
+    Family {
+        name: "podrobin_hedges",
+        kind: Kind::Counter,
+        labels: &["target", "result"],
+        help: "Requests that ended and had been sent to a second pod while the first was silent: won, it answered first; lost, the other did or the client left; failed, it brought no answer that counts",
+        samples: Samples::Series(hedges),
+    },
+    Family {
+        name: "podrobin_hedges_refused",
+        kind: Kind::Counter,
+        labels: TARGET,
+        help: "Second attempts beside a silent one that the retry budget did not allow",
+        samples: Samples::Target(|_, target| count(target, Count::HedgeRefused)),
+    },
+    Family {
+        name: "podrobin_hedge_after_seconds",
+        kind: Kind::Gauge,
+        labels: TARGET,
+        help: "How long a request is left to one pod before it goes to a second one too (--hedge); absent while that is not known",
+        samples: Samples::Target(|_, target| target.stats.hedge_after().map(seconds)),
     },
     Family {
         name: "podrobin_pod_requests",
@@ -329,7 +350,11 @@ fn open(target: &Target, started: Count, ended: Count) -> Option<Number> {
 /// Seconds; a clock that was set back makes no age.
 fn age(since: SystemTime, now: SystemTime) -> Number {
     let age = now.duration_since(since).unwrap_or(Duration::ZERO);
-    Number::Real(age.as_secs_f64())
+    seconds(age)
+}
+
+fn seconds(time: Duration) -> Number {
+    Number::Real(time.as_secs_f64())
 }
 
 /// The counts that are not zero: most classes and flags never occur together.
@@ -345,6 +370,15 @@ fn by_class_and_flag(count: impl Fn(usize, Flag) -> u64) -> Series {
         }
     }
     series
+}
+
+fn hedges(target: &Target) -> Series {
+    let count = |count| target.stats.count(count);
+    labelled([
+        ("failed", count(Count::HedgeFailed)),
+        ("lost", count(Count::HedgeLost)),
+        ("won", count(Count::HedgeWon)),
+    ])
 }
 
 fn overflows(target: &Target) -> Series {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::{RetryBackoff, RetryOn, RetrySettings};
+use crate::config::{Hedge, RetryBackoff, RetryOn, RetrySettings};
 use crate::value::{self, Span};
 
 #[derive(Args, Clone, Debug)]
@@ -45,7 +45,15 @@ pub struct RetryArgs {
     #[arg(long, env = "PODROBIN_RETRY_BACKOFF", value_name = "BASE[..MOST]")]
     pub retry_backoff: Option<RetryBackoff>,
 
-    /// Retries of requests that a pod may have seen, as a share of all requests over ten seconds
+    /// Sending a request to a second pod while the first is silent: after TIME, or once it has taken longer than a share of
+    /// the attempts does, as pNN[:min=TIME] (p95, and not before 2ms). The first answer that counts is passed on, the other
+    /// attempt is cancelled. For methods that may be repeated; within the retry budget, and besides --retries. Off without it
+    /// (docs/retries.md)
+    #[arg(long, env = "PODROBIN_HEDGE", value_name = "WHEN")]
+    pub hedge: Option<Hedge>,
+
+    /// Retries of requests that a pod may have seen, and second attempts of --hedge, as a share of all requests over ten
+    /// seconds
     #[arg(
         long,
         env = "PODROBIN_RETRY_BUDGET_RATIO",
@@ -73,6 +81,7 @@ impl RetryArgs {
             on: self.retry_on,
             per_try: self.per_try_timeout.map(|span| span.0),
             backoff: self.retry_backoff,
+            hedge: self.hedge,
             budget_ratio: self.retry_budget_ratio,
             budget_floor: self.retry_budget_floor,
         }

@@ -57,7 +57,7 @@ fn every_flag_reaches_its_setting() {
         --max-header-bytes 9KiB --max-header-count 10 --max-connections 11 --max-requests 12 \
         --max-pod-requests 23 --max-pod-connections 26 --pending 24 --pending-timeout 25ms \
         --max-held 13 --max-idle-per-pod 14 --max-idle 15 --max-replay-bytes 16 \
-        --retries 4 --retry-on 5xx,unavailable --per-try-timeout 4ms --retry-backoff 1ms..23ms --retry-budget-ratio 0.5 --retry-budget-floor 18 \
+        --retries 4 --retry-on 5xx,unavailable --per-try-timeout 4ms --retry-backoff 1ms..23ms --hedge p90:min=3ms --retry-budget-ratio 0.5 --retry-budget-floor 18 \
         --kubeconfig k --context c --namespace n --pod-name p --pod-ip ::1 --node o --zone z \
         --address-family ipv6 --access-log json --upstream-protocol http2 \
         --upstream-keepalive 19ms --tunnel-idle-timeout 20ms --max-upgrades 21 --upstream-tls on \
@@ -183,6 +183,7 @@ fn every_flag_reaches_its_setting() {
             on: "5xx,unavailable".parse().unwrap(),
             per_try: Some(ms(4)),
             backoff: Some("1ms..23ms".parse().unwrap()),
+            hedge: Some("p90:min=3ms".parse().unwrap()),
             budget_ratio: 0.5,
             budget_floor: 18,
         }
