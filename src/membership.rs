@@ -12,6 +12,7 @@
 //! [`Membership::run`] is all that waits; what it calls has the clock handed in, and a simulation may call it.
 
 mod checked;
+mod listening;
 mod outliers;
 mod panic;
 mod ramping;
@@ -37,6 +38,7 @@ use crate::snapshot::{Health, Member, Snapshot};
 use crate::stats::{Count, EndpointStats, TargetStats};
 
 use checked::Checked;
+use listening::Listening;
 use outliers::Comparison;
 use panic::PanicGuard;
 use ramping::Ramping;
@@ -121,6 +123,8 @@ pub struct Membership {
     ramping: Option<Ramping>,
     rooms: Option<Rooms>,
     detector: Detector,
+    /// Where silent pods are ejected.
+    listening: Option<Listening>,
     checked: Option<Checked>,
     comparison: Option<Comparison>,
     guard: Option<PanicGuard>,
@@ -172,6 +176,10 @@ impl Membership {
             subset: choice.subset,
             ramping: choice.slow_start.map(Ramping::new),
             rooms: choice.rooms,
+            listening: choice
+                .ejection
+                .consecutive
+                .map(|_| Listening::new(Instant::now())),
             detector: Detector::new(choice.ejection),
             checked: choice
                 .health_check
@@ -373,9 +381,9 @@ impl Membership {
     /// Does what is due at this moment: see [`next_expiry`](Self::next_expiry).
     pub fn expire(&mut self, now: Instant) {
         let ramp_ended = self.next_ramp_end().is_some_and(|end| end <= now);
-        let stood_out = self.eject_outliers(now);
+        let ejected = self.eject_outliers(now) | self.eject_silent(now);
         let reweighed = self.reweigh(now);
-        if self.detector.expire(now) || ramp_ended || stood_out || reweighed {
+        if self.detector.expire(now) || ramp_ended || ejected || reweighed {
             self.publish(now);
         }
     }
@@ -427,6 +435,36 @@ impl Membership {
         changed
     }
 
+    /// Looks for pods that answer nobody. True if it changes who gets traffic.
+    fn eject_silent(&mut self, now: Instant) -> bool {
+        let due = self.listening.as_mut().filter(|due| due.next() <= now);
+        let Some(listening) = due else {
+            return false;
+        };
+        let checked = self.checked.as_ref();
+        let used = self.endpoints.iter().filter(|endpoint| {
+            endpoint.is_used()
+                && checked.is_none_or(|checked| checked.lets_through(&endpoint.identity))
+        });
+        let counted =
+            used.filter_map(|endpoint| Some((endpoint, self.stats.get(&endpoint.identity)?)));
+        let mut changed = false;
+        for silent in listening.listen(counted, &self.totals, now) {
+            let identity = &silent.endpoint.identity;
+            if self
+                .detector
+                .hear_silence(identity, silent.silence, silent.others, now)
+            {
+                changed = true;
+                if let Some(stats) = self.stats.get(identity) {
+                    stats.set_suspect(self.detector.is_suspect(identity));
+                }
+                self.log_verdict(&silent.endpoint, false, now);
+            }
+        }
+        changed
+    }
+
     /// When [`expire`](Self::expire) has something to do next.
     pub fn next_expiry(&self) -> Option<Instant> {
         let expiries = [
@@ -434,6 +472,7 @@ impl Membership {
             self.next_ramp_end(),
             self.comparison.as_ref().map(Comparison::next),
             self.reports.as_ref().map(Reports::next),
+            self.listening.as_ref().map(Listening::next),
         ];
         expiries.into_iter().flatten().min()
     }

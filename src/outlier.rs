@@ -11,6 +11,7 @@
 //! Pure: the clock is handed in, and nothing is known of sockets. Membership owns the one [`Detector`] of a target.
 
 mod comparison;
+mod silence;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,8 +22,12 @@ use http::StatusCode;
 use crate::config::{Ejection, GrpcCode};
 use crate::endpoint::{Endpoint, Identity};
 use crate::error::{Flag, Kind};
+use crate::stats::Silence;
+
+use silence::{is_silent, is_still_silent};
 
 pub use comparison::stand_out;
+pub use silence::Others;
 
 /// What a worker tells membership about one attempt.
 #[derive(Clone, Debug)]
@@ -110,6 +115,10 @@ pub enum Cause {
     Failed(Kind),
     Said(Said),
     Silent,
+    /// It has so many requests in hand and answers none, while other pods answer.
+    Unanswered {
+        waiting: u64,
+    },
     /// Of its requests in an interval far fewer succeeded than of all pods' on average, both in percent.
     SuccessRate {
         rate: u64,
@@ -285,6 +294,39 @@ impl Detector {
         let first = first.max(settings.first);
         self.track_of(identity).eject(cause, first, settings, now);
         true
+    }
+
+    /// Takes in that a pod has answered nothing since the last look. True if a verdict changed.
+    pub fn hear_silence(
+        &mut self,
+        identity: &Identity,
+        silence: Silence,
+        others: Others,
+        now: Instant,
+    ) -> bool {
+        let settings = self.settings;
+        let Some(limit) = settings.consecutive.map(u64::from) else {
+            return false;
+        };
+        let used = usize::try_from(others.pods)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        let cause = Cause::Unanswered {
+            waiting: silence.waiting,
+        };
+        match self.verdict(identity) {
+            Verdict::Healthy if is_silent(silence, others, limit) => {
+                self.condemn(identity, cause, false, used, now)
+            }
+            Verdict::Trial { cause: last }
+                if last.rule() == Rule::Silence && is_still_silent(silence, others, limit) =>
+            {
+                self.track_of(identity)
+                    .eject(cause, settings.first, settings, now);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Puts on trial whoever has served its time. True if a verdict changed.
@@ -504,7 +546,7 @@ impl Cause {
             Self::Failed(_) => Rule::Failures,
             Self::Said(Said::Status(_)) => Rule::Status,
             Self::Said(Said::Code(_)) => Rule::Grpc,
-            Self::Silent => Rule::Silence,
+            Self::Silent | Self::Unanswered { .. } => Rule::Silence,
             Self::SuccessRate { .. } => Rule::SuccessRate,
             Self::Failures { .. } => Rule::FailurePercentage,
             Self::Latency { .. } => Rule::Latency,
@@ -516,7 +558,7 @@ impl Cause {
     pub fn flag(self) -> Flag {
         match self {
             Self::Failed(kind) => kind.row().flag,
-            Self::Silent => Flag::Ut,
+            Self::Silent | Self::Unanswered { .. } => Flag::Ut,
             Self::Said(_)
             | Self::SuccessRate { .. }
             | Self::Failures { .. }
@@ -541,6 +583,10 @@ impl std::fmt::Display for Cause {
             Self::Said(said) => write!(f, "failures in a row, the last: {said}"),
             Self::Silent => f.write_str(
                 "failures in a row, the last: silent until its client gave up, while other pods answer",
+            ),
+            Self::Unanswered { waiting } => write!(
+                f,
+                "it answers none of the requests it has ({waiting}), while other pods answer"
             ),
             Self::SuccessRate { rate, mean } => write!(
                 f,

@@ -17,6 +17,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use crate::admission::{ConnectionPermit, PodLimit};
 use crate::config::UpstreamProtocol;
 use crate::endpoint::{Endpoint, Identity, Standing};
@@ -49,6 +52,8 @@ pub struct Upstream<B: http_body::Body + 'static> {
     idle_for: Cell<Duration>,
     open: Cell<bool>,
     ended: Cell<bool>,
+    /// Told when it turns out to be silent.
+    forsaken: Notify,
     shared: Rc<Shared>,
 }
 
@@ -166,8 +171,17 @@ where
             idle_for: Cell::new(shared.settings.idle_for),
             open: Cell::new(true),
             ended: Cell::new(false),
+            forsaken: Notify::new(),
             shared,
         })
+    }
+
+    /// An attempt there begins. Where it is the pod's turn, `all` is what this worker has had answered by all pods.
+    pub fn begin(&self, now: Instant, all: Option<u64>) {
+        self.counters().start();
+        if let Some(all) = all {
+            self.stats.wait(self.shared.worker, now, all);
+        }
     }
 
     pub fn counters(&self) -> &EndpointShard {
@@ -276,6 +290,16 @@ where
 
     pub fn has_ended(&self) -> bool {
         self.ended.get()
+    }
+
+    /// Requests that wait for it in vain need not wait on.
+    pub fn forsake(&self) {
+        self.forsaken.notify_waiters();
+    }
+
+    /// Ends at the next [`forsake`](Self::forsake).
+    pub fn forsaken(&self) -> Notified<'_> {
+        self.forsaken.notified()
     }
 
     /// What is to carry one request: a kept connection or a new one, or a place on a shared one. `careful`: the request

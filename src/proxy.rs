@@ -248,6 +248,9 @@ impl Proxy {
             upstreams.push(match kept {
                 Some(kept) => {
                     kept.set_endpoint(&member.endpoint);
+                    if member.health.is_silent() {
+                        kept.forsake();
+                    }
                     Some(kept.clone())
                 }
                 None => member.gets_traffic().then(|| self.upstream(member)),

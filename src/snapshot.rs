@@ -56,6 +56,17 @@ pub enum Health {
 }
 
 impl Health {
+    /// Ejected as it answers none of the requests it has.
+    pub fn is_silent(&self) -> bool {
+        matches!(
+            self,
+            Self::Ejected {
+                cause: Cause::Unanswered { .. },
+                ..
+            }
+        )
+    }
+
     /// Why it is ejected or on trial.
     pub fn cause(&self) -> Option<Cause> {
         match self {

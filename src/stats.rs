@@ -4,19 +4,23 @@
 
 mod ewma;
 mod reported;
+mod silence;
 mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
 use crate::admission::{PodConnections, PodLimit};
 use crate::error::Flag;
 
+use silence::SilenceShard;
+
 pub use ewma::{Outcome, PeakEwma};
 pub use reported::Reported;
+pub use silence::Silence;
 pub use tally::{Tally, TallyShard};
 
 /// Status classes 1xx to 5xx.
@@ -27,6 +31,7 @@ const FLAGS: usize = Flag::ALL.len();
 #[derive(Debug)]
 pub struct EndpointStats {
     shards: Box<[CachePadded<EndpointShard>]>,
+    born: Instant,
     /// Set while membership counts failures against this endpoint: successes are news then.
     suspect: std::sync::atomic::AtomicBool,
     /// Kept for the policy that asks for it.
@@ -50,12 +55,14 @@ pub struct EndpointShard {
     tunnels_opened: AtomicU64,
     tunnels_closed: AtomicU64,
     finished: [[AtomicU64; FLAGS]; CLASSES],
+    silence: SilenceShard,
 }
 
 impl EndpointStats {
     pub fn new(workers: usize) -> Self {
         Self {
             shards: (0..workers).map(|_| CachePadded::default()).collect(),
+            born: Instant::now(),
             suspect: false.into(),
             latency: None,
             tallies: None,

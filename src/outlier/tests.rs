@@ -56,6 +56,76 @@ fn five_failures_in_a_row_eject_and_an_answer_between_starts_anew() {
     );
 }
 
+/// So many requests at a pod, for which it lets wait while two others answer.
+fn silence(waiting: u64) -> (Silence, Others) {
+    let silence = Silence {
+        waiting,
+        lasted: SILENCE,
+        others: 10,
+    };
+    let others = Others {
+        pods: 2,
+        waiting: 0,
+    };
+    (silence, others)
+}
+
+#[test]
+fn a_pod_that_answers_nobody_is_ejected_while_its_requests_wait() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    let (few, others) = silence(4);
+    assert!(!detector.hear_silence(&id(1), few, others, now));
+    let (enough, others) = silence(5);
+    assert!(detector.hear_silence(&id(1), enough, others, now));
+    assert_eq!(
+        detector.verdict(&id(1)),
+        Verdict::Ejected {
+            until: after(now, 1),
+            cause: Cause::Unanswered { waiting: 5 }
+        }
+    );
+    assert!(!detector.hear_silence(&id(1), enough, others, now));
+    // One of three is all that may be left out.
+    assert!(!detector.hear_silence(&id(2), enough, others, now));
+    assert_eq!(detector.verdict(&id(2)), Verdict::Healthy);
+}
+
+#[test]
+fn on_trial_for_silence_one_request_that_waits_is_enough() {
+    let now = Instant::now();
+    let mut detector = Detector::default();
+    let (enough, others) = silence(5);
+    let (one, _) = silence(1);
+    detector.hear_silence(&id(1), enough, others, now);
+    let then = after(now, 1);
+    detector.expire(then);
+    assert!(detector.hear_silence(&id(1), one, others, then));
+    assert_eq!(
+        detector.verdict(&id(1)),
+        Verdict::Ejected {
+            until: after(then, 2),
+            cause: Cause::Unanswered { waiting: 1 }
+        }
+    );
+
+    // For anything else its trial lasts as long as its request.
+    let mut detector = Detector::default();
+    let until = eject(&mut detector, 1, now);
+    detector.expire(until);
+    assert!(!detector.hear_silence(&id(1), one, others, until));
+}
+
+#[test]
+fn where_failures_in_a_row_eject_nobody_silence_does_not_either() {
+    let mut detector = Detector::new(Ejection {
+        consecutive: None,
+        ..Ejection::default()
+    });
+    let (enough, others) = silence(100);
+    assert!(!detector.hear_silence(&id(1), enough, others, Instant::now()));
+}
+
 #[test]
 fn an_answer_that_is_set_to_count_is_a_failure_as_others_are() {
     let now = Instant::now();

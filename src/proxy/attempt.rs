@@ -47,6 +47,8 @@ pub struct Attempt {
     /// Its place at the pod, where places are limited.
     _permit: Option<PodPermit>,
     decided: bool,
+    /// Nothing is missing but the response's head.
+    waits: bool,
     /// What the trailers are to tell.
     open: Option<Open>,
     /// How long a trial waits for them.
@@ -103,8 +105,9 @@ impl Attempt {
         reporter: Reporter,
         now: Instant,
     ) -> Self {
-        upstream.counters().start();
         let before = Answers::read(&upstream, &reporter);
+        let waits = !body.is_unread();
+        upstream.begin(now, waits.then_some(before.all));
         Self {
             upstream,
             body,
@@ -115,6 +118,7 @@ impl Attempt {
             trial,
             _permit: permit,
             decided: false,
+            waits,
             open: None,
             trial_ends: None,
             hedging: None,
@@ -144,6 +148,17 @@ impl Attempt {
         after
     }
 
+    fn wait_no_longer(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.upstream.counters().wait_no_longer();
+        }
+    }
+
+    /// Whether it may get another attempt beside it.
+    pub fn may_be_hedged(&self) -> bool {
+        matches!(self.hedging, Some((_, Some(_))))
+    }
+
     /// The request is being sent, perhaps again after a kept connection turned out to be closed.
     pub fn sending(&mut self) {
         if self.upstream.latency().is_some() || self.adaptive().is_some() {
@@ -156,6 +171,7 @@ impl Attempt {
         if std::mem::replace(&mut self.decided, true) {
             return;
         }
+        self.wait_no_longer();
         if let Some((hedging, _)) = &self.hedging
             && !verdict.failed
             && hedging.learns()
@@ -354,6 +370,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.upstream.counters().end();
+        self.wait_no_longer();
         // Without trailers the head's word stands.
         self.settle(Verdict::default());
         if !self.decided {

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
 use http::{Request, Response, StatusCode};
+use tokio::sync::futures::Notified;
 
 use super::answer::Failure;
 use super::answered::Answered;
 use super::attempt::{Attempt, Blame};
 use super::outgoing::Outgoing;
 use super::replay::AttemptBody;
+use super::retry::{Failed, may_retry};
 use super::setback::{Setback, label, setback, unreached, unsayable};
 use super::tunnel::Switched;
 use super::{Proxy, headers};
@@ -22,6 +24,8 @@ use crate::pool::{Carrier, ConnectError, Incoming, SendError, Upstream};
 enum Late {
     Pod(Kind, Duration),
     Client(Duration),
+    /// The pod lets everybody wait: another is to answer, which is paid for.
+    Forsaken,
 }
 
 impl Late {
@@ -36,11 +40,21 @@ impl Late {
                 let reason = format!("no more of the request's body came within {stall:?}");
                 (Kind::BodyTimeout, reason, Blame::Nobody)
             }
+            Self::Forsaken => {
+                let reason = format!("pod {} answers nobody", label(upstream));
+                return Setback {
+                    failure: Failure::new(Kind::Reset, reason),
+                    unsent: false,
+                    blame: Blame::Nobody,
+                    moves: true,
+                };
+            }
         };
         Setback {
             failure: Failure::new(kind, reason),
             unsent: false,
             blame,
+            moves: false,
         }
     }
 }
@@ -77,7 +91,8 @@ impl Proxy {
                 .request(version, scheme, keep_copy)
                 .map_err(unsayable)?;
             attempt.sending();
-            let sent = self.send(&mut carrier, request, outgoing, attempt).await;
+            let sent = self.send(&mut carrier, request, outgoing, attempt, last);
+            let sent = sent.await;
             match sent {
                 Ok(Ok(response)) => return checked(response, carrier, outgoing, upstream),
                 Ok(Err(mut error)) => {
@@ -122,17 +137,30 @@ impl Proxy {
         request: Request<AttemptBody>,
         outgoing: &Outgoing,
         attempt: &Attempt,
+        last: bool,
     ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Late> {
+        // One that may be hedged has another pod sooner.
+        let stays = last || attempt.may_be_hedged() || !self.may_move(outgoing);
+        let response = async {
+            let response = carrier.send(request);
+            match stays {
+                true => Ok(response.await),
+                false => {
+                    let forsaken = attempt.upstream().forsaken();
+                    self.unless_forsaken(forsaken, response, outgoing).await
+                }
+            }
+        };
         let body = &outgoing.body;
         let timeout = self.settings.timeouts.response;
         let per_try = self.settings.retry.per_try;
         let stall = outgoing.stall.filter(|_| body.is_unread());
         if timeout.is_none() && per_try.is_none() && stall.is_none() {
-            return Ok(carrier.send(request).await);
+            return response.await;
         }
         let started = Instant::now();
         let mut now = started;
-        let mut response = pin!(carrier.send(request));
+        let mut response = pin!(response);
         loop {
             // Either the pod's run or the client's; the others are looked at again when they could end at the earliest.
             let pods = |limit: Option<Duration>, kind, from| {
@@ -153,15 +181,44 @@ impl Proxy {
                 .chain(clients)
                 .min_by_key(|(deadline, _)| *deadline)
             else {
-                return Ok(response.await);
+                return response.await;
             };
             if deadline <= now {
                 return Err(late);
             }
             if let Ok(sent) = tokio::time::timeout_at(deadline.into(), &mut response).await {
-                return Ok(sent);
+                return sent;
             }
             now = Instant::now();
+        }
+    }
+
+    /// Whether a request may be taken back from a pod that answers nobody.
+    fn may_move(&self, outgoing: &Outgoing) -> bool {
+        let failed = Failed {
+            kind: Kind::Reset,
+            unsent: false,
+            replayable: outgoing.body.is_replayable(),
+        };
+        may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
+    }
+
+    /// Waits for `response`, but not for a pod that turns out to answer nobody, if another attempt can be paid for.
+    async fn unless_forsaken<T>(
+        &self,
+        forsaken: Notified<'_>,
+        response: impl Future<Output = T>,
+        outgoing: &Outgoing,
+    ) -> Result<T, Late> {
+        let mut response = pin!(response);
+        tokio::select! {
+            biased;
+            sent = &mut response => Ok(sent),
+            // More of the body may have come by now than is kept.
+            () = forsaken => match self.may_move(outgoing) && self.afford_retry(false) {
+                true => Err(Late::Forsaken),
+                false => Ok(response.await),
+            },
         }
     }
 }
@@ -197,5 +254,6 @@ fn checked(
         ),
         unsent: false,
         blame: Blame::Pod,
+        moves: false,
     })
 }

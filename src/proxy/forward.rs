@@ -109,17 +109,16 @@ impl Proxy {
                         unsent: setback.unsent,
                         replayable: outgoing.body.is_replayable(),
                     };
-                    // What no pod has seen has no reason to wait.
-                    let wait = match setback.unsent {
+                    // What no pod has seen has no reason to wait, and what was waited for long enough has none.
+                    let wait = match setback.unsent || setback.moves {
                         true => Duration::ZERO,
                         false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
                     };
                     // One that has ended is not asked again: others answer, or the request waits for one.
-                    if (last && !ended)
+                    let lost = (last && !ended)
                         || !may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
-                        || !outgoing.outlasts(wait)
-                        || !self.afford_retry(setback.unsent)
-                    {
+                        || !outgoing.outlasts(wait);
+                    if !setback.moves && (lost || !self.afford_retry(setback.unsent)) {
                         record.received(outgoing.body.received());
                         return Err(setback.failure);
                     }
@@ -172,7 +171,7 @@ impl Proxy {
 
     /// Counts a retry, or that the budget has none left. What was never sent costs no budget: it put no load on any
     /// pod, and must not be lost while one is there to take it.
-    fn afford_retry(&self, unsent: bool) -> bool {
+    pub(super) fn afford_retry(&self, unsent: bool) -> bool {
         let affordable = unsent || self.budget.borrow_mut().withdraw(Instant::now());
         let count = if affordable {
             Count::Retry

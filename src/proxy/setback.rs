@@ -14,6 +14,8 @@ pub(super) struct Setback {
     pub failure: Failure,
     pub unsent: bool,
     pub blame: Blame,
+    /// It was taken back from a pod that answers nobody, and another attempt is paid for.
+    pub moves: bool,
 }
 
 /// What it means for a request that no connection could be made.
@@ -41,6 +43,7 @@ pub(super) fn unreached(error: &ConnectError, upstream: &Upstream<AttemptBody>) 
         ),
         unsent: true,
         blame,
+        moves: false,
     }
 }
 
@@ -53,6 +56,7 @@ pub(super) fn unsayable(Unsayable: Unsayable) -> Setback {
         ),
         unsent: true,
         blame: Blame::Nobody,
+        moves: false,
     }
 }
 
@@ -72,6 +76,7 @@ pub(super) fn setback(
             ),
             unsent,
             blame: Blame::Nobody,
+            moves: false,
         };
     }
     let (kind, what) = match cause {
@@ -95,6 +100,7 @@ pub(super) fn setback(
             Cause::Stale | Cause::Refused => Blame::Nobody,
             _ => Blame::Pod,
         },
+        moves: false,
     }
 }
 

@@ -121,7 +121,8 @@ async fn a_hanging_pod_is_left_out_with_the_sidecars_own_reason() {
         let row = rows.iter().find(|(given, _)| given.starts_with(flags));
         assert!(row.unwrap().1.contains(what), "{flags}: {rows:?}");
     };
-    said("--policy round-robin", "until its client gave up");
+    // Found out by clients that gave up, or by what waits there: whichever is sooner.
+    said("--policy round-robin", "while other pods answer");
     said("--per-try-timeout", "the last: per-try timeout");
     said("--per-try-timeout", " 0 of ");
     // Requests that hang may tell before the checks do.

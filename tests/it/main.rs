@@ -80,6 +80,8 @@ mod rollout;
 #[cfg(test)]
 mod selection;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod stalls;

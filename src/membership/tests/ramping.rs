@@ -15,7 +15,7 @@ fn scene(endpoints: Vec<Endpoint>) -> Scene {
         slow_start: Some(slow),
         ..round_robin()
     };
-    Scene::with(choice, endpoints)
+    Scene::with(choice, endpoints).without_looks()
 }
 
 /// The members that ramp, in order of their index.
@@ -45,7 +45,7 @@ fn who_joins_others_ramps_and_the_first_list_does_not() {
 
 #[test]
 fn without_slow_start_nobody_ramps() {
-    let mut scene = Scene::of(ready(&[1]));
+    let mut scene = Scene::of(ready(&[1])).without_looks();
     scene.list(ready(&[1, 2]));
     assert!(ramping(&scene).is_empty());
     assert_eq!(scene.membership.next_expiry(), None);

@@ -15,7 +15,7 @@ fn scene(endpoints: Vec<Endpoint>) -> Scene {
         policy: Policy::Orca(orca),
         ..round_robin()
     };
-    Scene::with(choice, endpoints)
+    Scene::with(choice, endpoints).without_looks()
 }
 
 fn report(scene: &Scene, member: usize, utilization: f64) {

@@ -31,7 +31,8 @@ class Result:
 
     def judge(self):
         """Holds what was counted against what the row allows, and against kube-proxy."""
-        for way, most in (shop.OWN_KEPT, self.row.kept), (shop.OWN_ONE, self.row.kept), (shop.OWN_GRPC, self.row.grpc):
+        one = self.row.kept if self.row.one is None else self.row.one
+        for way, most in (shop.OWN_KEPT, self.row.kept), (shop.OWN_ONE, one), (shop.OWN_GRPC, self.row.grpc):
             count = self.counts[way]
             if count.ok == 0:
                 self.problem(f"{way.name} got no answer at all")

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use crate::support::client::{Client, get};
+use crate::support::client::{Client, post};
 use crate::support::within::eventually;
 use crate::support::{Pod, Sidecar, manners};
 
 /// Longer than the second of silence after which a client that gives up counts against the pod.
 const PATIENCE: Duration = Duration::from_millis(1_300);
 
-/// Sends so many requests at once and gives up on those that are not answered; how many were not.
+/// Sends so many requests at once, of a kind that no other pod is asked meanwhile, and gives up on those that are not answered; how many were not.
 async fn give_up_on(sidecar: &Sidecar, requests: usize) -> usize {
     let mut clients = Vec::new();
     for _ in 0..requests {
         let mut client = sidecar.client().await;
-        client.send(get("/")).await;
+        client.send(post("/", b"x")).await;
         clients.push(client);
     }
     let given_up = tokio::time::Instant::now() + PATIENCE;

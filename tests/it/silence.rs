@@ -1,0 +1,160 @@
+//! Pods that take requests and answer nobody, while others answer.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+
+use crate::support::client::{get, post};
+use crate::support::head::Message;
+use crate::support::log::field;
+use crate::support::sidecar::Plan;
+use crate::support::{Client, Pod, Sidecar, eventually, http2, manners};
+
+/// Many enough for the others to have answered what is asked of them, however workers share them.
+const CLIENTS: usize = 60;
+
+/// As much budget as a scene about something else needs.
+fn without_budget(plan: Plan) -> Plan {
+    plan.with("--retry-budget-floor", "10000")
+}
+
+async fn others() -> [Pod; 2] {
+    [Pod::start("b").await, Pod::start("c").await]
+}
+
+/// Clients with a request each under way.
+async fn ask_all(sidecar: &Sidecar) -> Vec<Client> {
+    join_all((0..CLIENTS).map(|_| async {
+        let mut client = sidecar.client().await;
+        client.send(get("/")).await;
+        client
+    }))
+    .await
+}
+
+async fn answers(clients: Vec<Client>) -> Vec<Message> {
+    join_all(
+        clients
+            .into_iter()
+            .map(|mut client| async move { client.response().await }),
+    )
+    .await
+}
+
+async fn until_ejected(sidecar: &Sidecar) {
+    sidecar
+        .log
+        .until("the silent pod is ejected", 1, |line| {
+            field(line, "message").starts_with("ejected: it answers none of")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_silent_pod_are_answered_by_others() {
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let [b, c] = others().await;
+    let plan = Sidecar::over([&silent, &b, &c]);
+    let sidecar = without_budget(plan).start().await;
+    for answer in answers(ask_all(&sidecar).await).await {
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_ne!(answer.pod(), "silent");
+    }
+    until_ejected(&sidecar).await;
+    assert_eq!(silent.record().heads.len(), CLIENTS / 3);
+    let retries = sidecar.metric("podrobin_retries_total", &[]).await;
+    assert_eq!(retries, (CLIENTS / 3) as f64);
+}
+
+#[tokio::test]
+async fn over_http2_their_streams_are_reset() {
+    let silent = Pod::scripted(
+        "silent",
+        http2::script(|mut exchange| async move {
+            let reason = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await?;
+            Err(reason.into())
+        }),
+    )
+    .await;
+    let b = Pod::scripted("b", http2::answer_all).await;
+    let plan = Sidecar::over([&silent, &b]).http2_to_pods();
+    let sidecar = without_budget(plan).start().await;
+    let client = sidecar.http2().await;
+    for answer in join_all((0..CLIENTS).map(|_| client.get("/"))).await {
+        assert_eq!((answer.status, answer.pod()), (200, "b"));
+    }
+    let cancelled = Some(h2::Reason::CANCEL);
+    silent
+        .until("the streams to be reset", |record| {
+            record.ended.iter().filter(|end| **end == cancelled).count() == CLIENTS / 2
+        })
+        .await;
+}
+
+/// A silent pod of three that answers when it gets permits.
+async fn gated() -> (Pod, Arc<Semaphore>, [Pod; 2]) {
+    let (silent, go) = Pod::gated("silent").await;
+    (silent, go, others().await)
+}
+
+/// A body that is more than is kept of one.
+fn large() -> Vec<u8> {
+    let body = vec![b'x'; 1 << 20];
+    let head = format!(
+        "PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+#[tokio::test]
+async fn what_must_not_or_cannot_be_repeated_waits_on() {
+    for once in [post("/", b"once"), large()] {
+        let (silent, go, [b, c]) = gated().await;
+        let plan = Sidecar::over([&silent, &b, &c]);
+        let sidecar = without_budget(plan).start().await;
+        let mut sending = Vec::new();
+        while silent.record().requests.is_empty() {
+            let mut client = sidecar.client().await;
+            client.send(&once).await;
+            sending.push(client);
+            let sent = sending.len();
+            eventually("the request at a pod", async || {
+                let seen = [&silent, &b, &c].map(|pod| pod.record().requests.len());
+                (seen.iter().sum::<usize>() == sent).then_some(())
+            })
+            .await;
+        }
+        for answer in answers(ask_all(&sidecar).await).await {
+            assert_ne!(answer.pod(), "silent");
+        }
+        until_ejected(&sidecar).await;
+        go.add_permits(CLIENTS);
+        let answers = answers(sending).await;
+        assert_eq!(answers.last().unwrap().pod(), "silent");
+        let kept = silent.count("POST") + silent.count("PUT");
+        assert_eq!(kept, 1);
+    }
+}
+
+#[tokio::test]
+async fn without_budget_requests_wait_on() {
+    let (silent, go, [b, c]) = gated().await;
+    let sidecar = Sidecar::over([&silent, &b, &c])
+        .with("--retry-budget-ratio", "0")
+        .with("--retry-budget-floor", "0")
+        .start()
+        .await;
+    let clients = ask_all(&sidecar).await;
+    until_ejected(&sidecar).await;
+    eventually("the retries to be refused", async || {
+        let refused = sidecar.metric("podrobin_retries_refused_total", &[]).await;
+        (refused == (CLIENTS / 3) as f64).then_some(())
+    })
+    .await;
+    go.add_permits(CLIENTS);
+    let answers = answers(clients).await;
+    let from_silent = answers.iter().filter(|answer| answer.pod() == "silent");
+    assert_eq!(from_silent.count(), CLIENTS / 3);
+}
