@@ -6,8 +6,11 @@ mod reports;
 use super::*;
 use crate::balance::Ask;
 use crate::endpoint::AppProtocol;
+use crate::endpoint::Standing;
 use crate::error::{Flag, Kind};
 use crate::outlier::{Cause, Outcome, Rule};
+use crate::snapshot::{Health, Member};
+use crate::stats::Count;
 
 /// Failures in a row that eject, where nothing else is set.
 const THRESHOLD: u32 = 5;
