@@ -5,6 +5,7 @@
 
 mod common;
 mod families;
+mod series;
 
 use std::fmt;
 use std::sync::Arc;
