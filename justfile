@@ -44,8 +44,8 @@ chart *args:
 node *args:
     tests/cluster/node/node.sh {{ args }}
 
-# Rows of the proof that a run of CI has time for: those that take seconds, and measure nothing by the clock.
-proof_rows := "spread rollout rollout-hasty scale flap oom kill force stubborn hang two-lost kubelet own job restricted capture webhook-down policy"
+# Rows of the proof that CI plays: all but those that measure by the clock.
+proof_rows := "spread rollout rollout-hasty scale flap oom kill force stubborn hang freeze api-stopped api-frozen two-lost controllers kubelet own job restricted capture webhook-down policy"
 
 # On the real node: names, Services, each make of client; the chart in each mode; rows of the proof (as root)
 node-check:
