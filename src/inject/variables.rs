@@ -40,7 +40,7 @@ pub(super) fn add(
 ) {
     let variables = of(&listeners.each);
     for key in later(mode) {
-        for container in list_mut(pod, key) {
+        for container in containers(pod, key) {
             add_to(container, &variables, kept);
         }
     }
@@ -77,7 +77,7 @@ pub(super) fn remove(
 ) {
     let variables = of(listeners);
     for key in later(mode) {
-        for container in list_mut(pod, key) {
+        for container in containers(pod, key) {
             let container_name = pod::name(container).to_owned();
             let own = |name: &str| kept.contains(&format!("{container_name}/{name}"));
             let Some(object) = container.as_object_mut() else {
@@ -107,9 +107,11 @@ fn later(mode: SidecarMode) -> &'static [&'static str] {
     }
 }
 
-fn list_mut<'a>(pod: &'a mut Value, key: &str) -> impl Iterator<Item = &'a mut Value> {
+/// But for those with a name that no API server takes, and that the list of what is kept, by commas, has no form for.
+fn containers<'a>(pod: &'a mut Value, key: &str) -> impl Iterator<Item = &'a mut Value> {
     let list = pod::spec(pod).and_then(|spec| spec.get_mut(key)?.as_array_mut());
-    list.into_iter().flatten()
+    let all = list.into_iter().flatten();
+    all.filter(|container| !pod::name(container).contains(','))
 }
 
 fn entry(name: &str, value: &str) -> Value {

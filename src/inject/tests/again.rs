@@ -84,3 +84,17 @@ fn what_is_kept_is_for_injection_to_say() {
     assert!(uninject_pod(&mut pod));
     assert!(pod["spec"].get("securityContext").is_none());
 }
+
+/// No API server takes such a name; but what is written to a file is as it was the first time.
+#[test]
+fn a_container_whose_name_has_a_comma_gets_no_variables() {
+    let mut before = pod(&[("service", "cart:80")]);
+    let app = &mut before["spec"]["containers"][0];
+    app["name"] = "a,p".into();
+    app["env"] = json!([{"name": "PODROBIN_CART_URL", "value": "http://127.0.0.1:8000"}]);
+    let mut once = injected(before.clone());
+    assert_eq!(once["spec"]["containers"], before["spec"]["containers"]);
+    assert_eq!(inject(&mut once), Ok(Outcome::Unchanged));
+    assert!(uninject_pod(&mut once));
+    assert_eq!(once, before);
+}
