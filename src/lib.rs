@@ -31,6 +31,7 @@ pub mod outlier;
 pub mod pem;
 pub mod pool;
 pub mod probe;
+pub mod protobuf;
 pub mod proxy;
 pub mod readiness;
 pub mod relay;

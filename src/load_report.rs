@@ -3,11 +3,13 @@
 //! `endpoint-load-metrics: TEXT cpu_utilization=0.3,rps_fractional=120`, `JSON {"cpu_utilization":0.3}`, `BIN` with a
 //! `xds.data.orca.v3.OrcaLoadReport` in base64, or that alone under `endpoint-load-metrics-bin`.
 
-mod base64;
-mod protobuf;
-
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{HeaderMap, HeaderName};
 use serde::Deserialize;
+
+use crate::protobuf::{self, Value};
 
 /// A report of any of the forms.
 pub const METRICS: HeaderName = HeaderName::from_static("endpoint-load-metrics");
@@ -33,6 +35,13 @@ pub struct LoadReport {
     /// Errors a second.
     pub eps: f64,
 }
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// A weight outside is no pod's that serves requests.
 const WEIGHTS: std::ops::RangeInclusive<f64> = 1e-9..=1e12;
@@ -66,7 +75,29 @@ impl LoadReport {
         if value.len() > MOST_BYTES {
             return None;
         }
-        protobuf::read(&base64::decode(value)?)?.checked()
+        Self::read_message(&decode(value)?)?.checked()
+    }
+
+    /// A `xds.data.orca.v3.OrcaLoadReport`: four of its numbers, the rest passed over.
+    fn read_message(message: &[u8]) -> Option<Self> {
+        let mut report = Self::default();
+        for field in protobuf::fields(message) {
+            match field? {
+                (0, _) => return None,
+                (number, Value::Fixed64(bytes)) => {
+                    let value = f64::from_le_bytes(bytes);
+                    match number {
+                        1 => report.cpu_utilization = value,
+                        6 => report.rps_fractional = value,
+                        7 => report.eps = value,
+                        9 => report.application_utilization = value,
+                        _ => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(report)
     }
 
     fn read_text(text: &str) -> Option<Self> {
@@ -117,6 +148,13 @@ impl LoadReport {
         let weight = self.rps_fractional / (utilization + errors);
         WEIGHTS.contains(&weight).then_some(weight)
     }
+}
+
+/// Base64 as headers have it (RFC 4648 section 4), with padding or without, which gRPC leaves to the sender.
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.strip_suffix(b"=").unwrap_or(text);
+    let text = text.strip_suffix(b"=").unwrap_or(text);
+    BASE64.decode(text).ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-use ::base64::Engine;
-use ::base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
@@ -116,8 +115,8 @@ fn the_weight_is_what_the_pod_would_serve_with_all_it_has() {
 proptest! {
     #[test]
     fn base64_is_read_as_others_write_it(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        prop_assert_eq!(super::base64::decode(STANDARD.encode(&bytes).as_bytes()), Some(bytes.clone()));
-        prop_assert_eq!(super::base64::decode(STANDARD_NO_PAD.encode(&bytes).as_bytes()), Some(bytes));
+        prop_assert_eq!(super::decode(STANDARD.encode(&bytes).as_bytes()), Some(bytes.clone()));
+        prop_assert_eq!(super::decode(STANDARD_NO_PAD.encode(&bytes).as_bytes()), Some(bytes));
     }
 
     #[test]
