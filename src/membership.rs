@@ -180,10 +180,7 @@ impl Membership {
             subset: choice.subset,
             ramping: choice.slow_start.map(Ramping::new),
             rooms: choice.rooms,
-            listening: choice
-                .ejection
-                .consecutive
-                .map(|_| Listening::new(Instant::now())),
+            listening: choice.ejection.consecutive.map(|_| Listening::new(now)),
             detector: Detector::new(choice.ejection),
             checked: choice
                 .health_check

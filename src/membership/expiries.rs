@@ -1,5 +1,7 @@
 //! What the clock brings: ends of ejections and ramps, comparisons, weights.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::debug;
@@ -9,6 +11,8 @@ use super::listening::Listening;
 use super::outliers::Comparison;
 use super::ramping::Ramping;
 use super::reports::Reports;
+use crate::endpoint::{Endpoint, Identity};
+use crate::stats::EndpointStats;
 
 impl Membership {
     /// Does what is due at this moment: see [`next_expiry`](Self::next_expiry).
@@ -23,59 +27,41 @@ impl Membership {
 
     /// Compares the pods once their interval is over. True if it changes who gets traffic.
     fn eject_outliers(&mut self, now: Instant) -> bool {
+        let pods = counted(&self.endpoints, &self.stats);
         let due = self.comparison.as_mut().filter(|due| due.next() <= now);
         let Some(comparison) = due else {
             return false;
         };
-        let used = self.endpoints.iter().filter(|endpoint| endpoint.is_used());
-        let counted =
-            used.filter_map(|endpoint| Some((endpoint, self.stats.get(&endpoint.identity)?)));
-        let found = comparison.compare(counted, now);
+        let found = comparison.compare(pods, now);
         let first = comparison.settings.interval;
         let mut changed = false;
         for (endpoint, cause) in found {
             let identity = &endpoint.identity;
-            if !self
+            let ejected = self
                 .detector
-                .eject_outlier(identity, cause, self.used, first, now)
-            {
-                continue;
-            }
-            changed = true;
-            if let Some(stats) = self.stats.get(identity) {
-                stats.set_suspect(true);
-            }
-            self.log_verdict(&endpoint, false, now);
+                .eject_outlier(identity, cause, self.used, first, now);
+            changed |= self.judged(&endpoint, false, ejected, now);
         }
         changed
     }
 
     /// Looks for pods that answer nobody. True if it changes who gets traffic.
     fn eject_silent(&mut self, now: Instant) -> bool {
-        let due = self.listening.as_mut().filter(|due| due.next() <= now);
-        let Some(listening) = due else {
-            return false;
-        };
-        let checked = self.checked.as_ref();
-        let used = self.endpoints.iter().filter(|endpoint| {
-            endpoint.is_used()
-                && checked.is_none_or(|checked| checked.lets_through(&endpoint.identity))
-        });
-        let counted =
-            used.filter_map(|endpoint| Some((endpoint, self.stats.get(&endpoint.identity)?)));
+        let mut listening = self.listening.take();
+        let mut silent = Vec::new();
+        if let Some(due) = listening.as_mut().filter(|due| due.next() <= now) {
+            let pods = counted(&self.endpoints, &self.stats)
+                .filter(|(endpoint, _)| self.lets_through(&endpoint.identity));
+            silent = due.listen(pods, &self.totals, now);
+        }
+        self.listening = listening;
         let mut changed = false;
-        for silent in listening.listen(counted, &self.totals, now) {
+        for silent in silent {
             let identity = &silent.endpoint.identity;
-            if self
+            let ejected = self
                 .detector
-                .hear_silence(identity, silent.silence, silent.others, now)
-            {
-                changed = true;
-                if let Some(stats) = self.stats.get(identity) {
-                    stats.set_suspect(self.detector.is_suspect(identity));
-                }
-                self.log_verdict(&silent.endpoint, false, now);
-            }
+                .hear_silence(identity, silent.silence, silent.others, now);
+            changed |= self.judged(&silent.endpoint, false, ejected, now);
         }
         changed
     }
@@ -86,11 +72,8 @@ impl Membership {
         let Some(reports) = due else {
             return false;
         };
-        let used = self.endpoints.iter().filter(|endpoint| endpoint.is_used());
-        let pods = used.filter_map(|endpoint| {
-            let stats = self.stats.get(&endpoint.identity)?;
-            Some((&endpoint.identity, stats.as_ref()))
-        });
+        let pods = counted(&self.endpoints, &self.stats);
+        let pods = pods.map(|(endpoint, stats)| (&endpoint.identity, stats.as_ref()));
         let changed = reports.update(pods, now);
         if changed {
             debug!(target = self.target, "weights made of what pods report");
@@ -113,4 +96,13 @@ impl Membership {
     fn next_ramp_end(&self) -> Option<Instant> {
         self.ramping.as_ref().and_then(Ramping::next_end)
     }
+}
+
+/// The pods that the list uses, with what is counted of them.
+fn counted<'a>(
+    endpoints: &'a [Arc<Endpoint>],
+    stats: &'a HashMap<Identity, Arc<EndpointStats>>,
+) -> impl Iterator<Item = (&'a Arc<Endpoint>, &'a Arc<EndpointStats>)> {
+    let used = endpoints.iter().filter(|endpoint| endpoint.is_used());
+    used.filter_map(|endpoint| Some((endpoint, stats.get(&endpoint.identity)?)))
 }

@@ -42,17 +42,30 @@ impl Membership {
         let changed = self
             .detector
             .observe(identity, fact.outcome, fact.started, peers, now);
+        let answered = fact.outcome == Outcome::Answered;
+        self.judged(&fact.endpoint, answered, changed, now)
+    }
+
+    /// Follows what the detector was told of a pod: whether its successes are news, and what is said of a verdict that
+    /// `changed`, which is given back. `answered`: it was told of an answer.
+    pub(super) fn judged(
+        &self,
+        endpoint: &Endpoint,
+        answered: bool,
+        changed: bool,
+        now: Instant,
+    ) -> bool {
+        let identity = &endpoint.identity;
         if let Some(stats) = self.stats.get(identity) {
             stats.set_suspect(self.detector.is_suspect(identity));
         }
-        if !changed {
-            return false;
+        if changed {
+            self.log_verdict(endpoint, answered, now);
         }
-        self.log_verdict(&fact.endpoint, fact.outcome == Outcome::Answered, now);
-        true
+        changed
     }
 
-    pub(super) fn log_verdict(&self, endpoint: &Endpoint, answered: bool, now: Instant) {
+    fn log_verdict(&self, endpoint: &Endpoint, answered: bool, now: Instant) {
         let pod = endpoint.name();
         match self.detector.verdict(&endpoint.identity) {
             Verdict::Ejected { until, cause } => {

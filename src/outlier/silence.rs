@@ -15,7 +15,7 @@ pub struct Others {
 /// So many times what waits for the others on average has to wait for a pod.
 const PILE: u64 = 4;
 
-/// Whether it is the pod that is silent, and not the Service that is slow, as a long poll is. Of all that `limit`
+/// Whether it is the pod that is silent, and not the Service that is slow. Of all that `limit`
 /// requests or more sent there it has answered nothing for [`SILENCE`], the others answered meanwhile, `limit` times each
 /// on average, and of what they are sent far less piles up.
 pub fn is_silent(silence: Silence, others: Others, limit: u64) -> bool {
@@ -30,9 +30,13 @@ pub fn is_still_silent(silence: Silence, others: Others, limit: u64) -> bool {
 }
 
 fn others_answer(silence: Silence, others: Others, limit: u64) -> bool {
-    silence.lasted >= SILENCE
-        && others.pods > 0
-        && silence.others >= limit.saturating_mul(others.pods)
+    silence.lasted >= SILENCE && each_answers(silence.others, others.pods, limit)
+}
+
+/// Whether the other pods have answered so much that it is `limit` times each on average. Else it is the Service that is
+/// slow, as a long poll is.
+pub(super) fn each_answers(answered: u64, others: u64, limit: u64) -> bool {
+    others > 0 && answered >= limit.saturating_mul(others)
 }
 
 #[cfg(test)]

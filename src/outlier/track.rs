@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::silence::each_answers;
 use super::{Cause, Outcome, Peers};
 use crate::config::Ejection;
 
@@ -101,12 +102,11 @@ impl Track {
         }
     }
 
-    /// Enough failures in a row. Clients that gave up count only where the others answered meanwhile, each as often
-    /// on average: else it is the Service that is slow, as a long poll is, and not the pod.
+    /// Enough failures in a row. Clients that gave up count only where the others answered meanwhile.
     pub(super) fn is_over(&self, limit: u32, peers: Peers) -> bool {
         let others = peers.used.saturating_sub(1) as u64;
         let answered = peers.answered.saturating_sub(self.others_at_first);
-        let others_answer = others > 0 && answered >= u64::from(limit).saturating_mul(others);
+        let others_answer = each_answers(answered, others, u64::from(limit));
         let all = self.hard.saturating_add(self.gave_up);
         self.hard >= limit || (others_answer && all >= limit)
     }
