@@ -326,7 +326,7 @@ impl Attempt {
 
     /// Takes note of a request that was given up after it could have gone to another pod. Whether this one has left all
     /// that it got without an answer for so long that it is taken for one that hangs.
-    fn is_given_up(&self) -> bool {
+    fn give_up(&self) -> bool {
         let Some((hedging, Some(after))) = &self.hedging else {
             return false;
         };
@@ -376,7 +376,7 @@ impl Drop for Attempt {
         if !self.decided {
             self.observe(stats::Outcome::GivenUp);
         }
-        let given_up = !self.decided && self.is_given_up();
+        let given_up = !self.decided && self.give_up();
         let silent_since = self
             .body
             .pods_turn(self.started)

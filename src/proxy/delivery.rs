@@ -1,6 +1,6 @@
 //! One attempt's delivery of a request: a connection to its pod, the request out, the head of a response in.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
@@ -140,27 +140,18 @@ impl Proxy {
         last: bool,
     ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Late> {
         // One that may be hedged has another pod sooner.
-        let stays = last || attempt.may_be_hedged() || !self.may_move(outgoing);
-        let response = async {
-            let response = carrier.send(request);
-            match stays {
-                true => Ok(response.await),
-                false => {
-                    let forsaken = attempt.upstream().forsaken();
-                    self.unless_forsaken(forsaken, response, outgoing).await
-                }
-            }
-        };
+        let moves = !last && !attempt.may_be_hedged() && self.may_move(outgoing);
+        let mut forsaken = pin!(moves.then(|| attempt.upstream().forsaken()));
+        let mut response = pin!(carrier.send(request));
         let body = &outgoing.body;
         let timeout = self.settings.timeouts.response;
         let per_try = self.settings.retry.per_try;
         let stall = outgoing.stall.filter(|_| body.is_unread());
         if timeout.is_none() && per_try.is_none() && stall.is_none() {
-            return response.await;
+            return self.unless_forsaken(response, forsaken, outgoing).await;
         }
         let started = Instant::now();
         let mut now = started;
-        let mut response = pin!(response);
         loop {
             // Either the pod's run or the client's; the others are looked at again when they could end at the earliest.
             let pods = |limit: Option<Duration>, kind, from| {
@@ -181,12 +172,13 @@ impl Proxy {
                 .chain(clients)
                 .min_by_key(|(deadline, _)| *deadline)
             else {
-                return response.await;
+                return self.unless_forsaken(response, forsaken, outgoing).await;
             };
             if deadline <= now {
                 return Err(late);
             }
-            if let Ok(sent) = tokio::time::timeout_at(deadline.into(), &mut response).await {
+            let sent = self.unless_forsaken(response.as_mut(), forsaken.as_mut(), outgoing);
+            if let Ok(sent) = tokio::time::timeout_at(deadline.into(), sent).await {
                 return sent;
             }
             now = Instant::now();
@@ -206,20 +198,24 @@ impl Proxy {
     /// Waits for `response`, but not for a pod that turns out to answer nobody, if another attempt can be paid for.
     async fn unless_forsaken<T>(
         &self,
-        forsaken: Notified<'_>,
-        response: impl Future<Output = T>,
+        mut response: Pin<&mut impl Future<Output = T>>,
+        mut forsaken: Pin<&mut Option<Notified<'_>>>,
         outgoing: &Outgoing,
     ) -> Result<T, Late> {
-        let mut response = pin!(response);
-        tokio::select! {
-            biased;
-            sent = &mut response => Ok(sent),
+        if let Some(told) = forsaken.as_mut().as_pin_mut() {
+            tokio::select! {
+                biased;
+                sent = &mut response => return Ok(sent),
+                () = told => {}
+            }
+            // It is told once.
+            forsaken.set(None);
             // More of the body may have come by now than is kept.
-            () = forsaken => match self.may_move(outgoing) && self.afford_retry(false) {
-                true => Err(Late::Forsaken),
-                false => Ok(response.await),
-            },
+            if self.may_move(outgoing) && self.afford_retry(false) {
+                return Err(Late::Forsaken);
+            }
         }
+        Ok(response.await)
     }
 }
 

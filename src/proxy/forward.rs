@@ -115,10 +115,10 @@ impl Proxy {
                         false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
                     };
                     // One that has ended is not asked again: others answer, or the request waits for one.
-                    let lost = (last && !ended)
+                    let is_over = (last && !ended)
                         || !may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
                         || !outgoing.outlasts(wait);
-                    if !setback.moves && (lost || !self.afford_retry(setback.unsent)) {
+                    if !setback.moves && (is_over || !self.afford_retry(setback.unsent)) {
                         record.received(outgoing.body.received());
                         return Err(setback.failure);
                     }
