@@ -421,19 +421,15 @@ where
 
     /// Closes up to `most` idle connections in places that another worker can use. Whether it left any.
     pub fn lend(&self, most: &mut usize) -> bool {
-        let mut left = self.http2.lend(most);
+        let left = self.http2.lend(most);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|idle| {
-            let is_lendable = idle.connection.opened().is_lendable();
-            let closes = is_lendable && *most > 0;
-            *most -= usize::from(closes);
-            left |= is_lendable && !closes;
-            !closes
+        let left_too = close_lendable(&mut idle, most, |idle| {
+            idle.connection.opened().is_lendable()
         });
         let closed = before - idle.len();
         self.shared.idle.set(self.shared.idle.get() - closed);
-        left
+        left || left_too
     }
 
     /// Heeds a pod's `Keep-Alive: timeout=N`.
@@ -473,4 +469,18 @@ where
         self.shared.idle.set(self.shared.idle.get() - 1);
         Some(idle)
     }
+}
+
+/// Drops up to `most` of the connections that may be lent, and counts them off. Whether it left any.
+fn close_lendable<T>(
+    connections: &mut Vec<T>,
+    most: &mut usize,
+    is_lendable: impl Fn(&T) -> bool,
+) -> bool {
+    connections.retain(|connection| {
+        let closes = *most > 0 && is_lendable(connection);
+        *most -= usize::from(closes);
+        !closes
+    });
+    connections.iter().any(is_lendable)
 }

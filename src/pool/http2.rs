@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
 
-use super::ConnectError;
+use super::{ConnectError, close_lendable};
 pub use exchange::{Detached, Received, Stream};
 pub use shareable::Shareable;
 use shareable::{Ended, Health, Place, STREAMS};
@@ -153,13 +153,8 @@ impl Connections {
 
     /// Closes up to `most` connections without a request in places that another worker can use. Whether it left any.
     pub fn lend(&self, most: &mut usize) -> bool {
-        let mut left = false;
-        self.known.open.borrow_mut().retain(|open| {
-            let is_lendable = open.is_lendable();
-            let closes = is_lendable && *most > 0;
-            *most -= usize::from(closes);
-            left |= is_lendable && !closes;
-            !closes
+        let left = close_lendable(&mut self.known.open.borrow_mut(), most, |open| {
+            open.is_lendable()
         });
         self.forget_attempts();
         left
