@@ -15,8 +15,7 @@ fn fine() -> HeaderMap {
 }
 
 async fn never(mut exchange: Exchange) -> Result<(), h2::Error> {
-    let reason = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await?;
-    Err(reason.into())
+    exchange.until_reset().await
 }
 
 fn with_deadline(path: &str, deadline: &str) -> http::Request<()> {

@@ -67,8 +67,7 @@ async fn another_pod_answers_for_one_that_is_silent_and_that_one_sees_its_connec
 async fn over_http2_the_pod_that_was_too_late_sees_its_stream_cancelled() {
     let silent = http2::script(|mut exchange: Exchange| async move {
         exchange.read().await?;
-        let reason = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await?;
-        Err(reason.into())
+        exchange.until_reset().await
     });
     let silent = Pod::scripted("silent", silent).await;
     let quick = Pod::scripted("quick", http2::answer_all).await;

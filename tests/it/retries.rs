@@ -9,17 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::support::client::{get, post};
 use crate::support::pod::Session;
-use crate::support::sidecar::Plan;
 use crate::support::{Pod, Sidecar, manners};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-
-/// As much budget as a scene about something else needs.
-fn without_budget(plan: Plan) -> Plan {
-    plan.with("--retry-budget-ratio", "1")
-        .with("--retry-budget-floor", "10000")
-}
 
 fn request(method: &str, length: usize) -> Vec<u8> {
     let head = format!("{method} / HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n");
@@ -40,7 +33,7 @@ async fn a_request_that_a_pod_refused_goes_to_another_whatever_its_method() {
         ("POST", MIB),
     ] {
         let plan = Sidecar::over([&refusing, &serving]);
-        let sidecar = without_budget(plan).start().await;
+        let sidecar = plan.without_budget().start().await;
         let mut client = sidecar.client().await;
         for _ in 0..4 {
             let bytes = request(method, length);
@@ -161,7 +154,7 @@ async fn a_body_too_long_to_be_kept_is_not_sent_twice() {
             Pod::scripted("a", manners::reset_after_request).await,
             Pod::start("b").await,
         ];
-        let sidecar = without_budget(Sidecar::over(&pods)).start().await;
+        let sidecar = Sidecar::over(&pods).without_budget().start().await;
         let mut statuses = BTreeSet::new();
         for _ in 0..2 {
             // At least one of the two begins at the pod that resets.

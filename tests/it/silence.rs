@@ -8,16 +8,10 @@ use tokio::sync::Semaphore;
 use crate::support::client::{get, post};
 use crate::support::head::Message;
 use crate::support::log::field;
-use crate::support::sidecar::Plan;
 use crate::support::{Client, Pod, Sidecar, eventually, http2, manners};
 
 /// Many enough for the others to have answered what is asked of them, however workers share them.
 const CLIENTS: usize = 60;
-
-/// As much budget as a scene about something else needs.
-fn without_budget(plan: Plan) -> Plan {
-    plan.with("--retry-budget-floor", "10000")
-}
 
 async fn others() -> [Pod; 2] {
     [Pod::start("b").await, Pod::start("c").await]
@@ -56,7 +50,7 @@ async fn requests_that_wait_for_a_silent_pod_are_answered_by_others() {
     let silent = Pod::scripted("silent", manners::never_answer).await;
     let [b, c] = others().await;
     let plan = Sidecar::over([&silent, &b, &c]);
-    let sidecar = without_budget(plan).start().await;
+    let sidecar = plan.without_budget().start().await;
     for answer in answers(ask_all(&sidecar).await).await {
         assert_eq!(answer.status(), 200, "{}", answer.text());
         assert_ne!(answer.pod(), "silent");
@@ -71,15 +65,12 @@ async fn requests_that_wait_for_a_silent_pod_are_answered_by_others() {
 async fn over_http2_their_streams_are_reset() {
     let silent = Pod::scripted(
         "silent",
-        http2::script(|mut exchange| async move {
-            let reason = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await?;
-            Err(reason.into())
-        }),
+        http2::script(|mut exchange| async move { exchange.until_reset().await }),
     )
     .await;
     let b = Pod::scripted("b", http2::answer_all).await;
     let plan = Sidecar::over([&silent, &b]).http2_to_pods();
-    let sidecar = without_budget(plan).start().await;
+    let sidecar = plan.without_budget().start().await;
     let client = sidecar.http2().await;
     for answer in join_all((0..CLIENTS).map(|_| client.get("/"))).await {
         assert_eq!((answer.status, answer.pod()), (200, "b"));
@@ -113,7 +104,7 @@ async fn what_must_not_or_cannot_be_repeated_waits_on() {
     for once in [post("/", b"once"), large()] {
         let (silent, go, [b, c]) = gated().await;
         let plan = Sidecar::over([&silent, &b, &c]);
-        let sidecar = without_budget(plan).start().await;
+        let sidecar = plan.without_budget().start().await;
         let mut sending = Vec::new();
         while silent.record().requests.is_empty() {
             let mut client = sidecar.client().await;

@@ -58,16 +58,9 @@ async fn the_streams_of_one_connection_are_spread_exactly() {
 #[tokio::test]
 async fn a_pod_gets_as_many_connections_as_its_limit_on_streams_asks_for() {
     let go = Arc::new(Semaphore::new(0));
-    let gate = go.clone();
     let mut limited = h2::server::Builder::new();
     limited.max_concurrent_streams(4);
-    let held = move |mut exchange: Exchange| {
-        let gate = gate.clone();
-        async move {
-            gate.acquire().await.unwrap().forget();
-            exchange.answer().await
-        }
-    };
+    let held = http2::gated(&go);
     let pod = Pod::scripted("a", http2::script_as(limited, held)).await;
     let sidecar = Sidecar::over([&pod])
         .http2_to_pods()
@@ -180,8 +173,7 @@ async fn a_client_that_resets_its_stream_has_it_reset_at_the_pod() {
         let begun = begun.clone();
         async move {
             begun.add_permits(1);
-            let reason = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await?;
-            Err(reason.into())
+            exchange.until_reset().await
         }
     };
     let pod = Pod::scripted("a", http2::script(waiting)).await;

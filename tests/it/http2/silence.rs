@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::support::frames;
-use crate::support::http2::{self, Exchange};
+use crate::support::http2;
 use crate::support::pod::Session;
 use crate::support::{Pod, Sidecar, eventually};
 
@@ -103,15 +103,10 @@ fn entry(pod: &Pod) -> crate::support::slices::Entry {
 
 async fn held_pod(name: &str) -> (Pod, std::sync::Arc<tokio::sync::Semaphore>) {
     let go = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let gate = go.clone();
-    let held = move |mut exchange: Exchange| {
-        let gate = gate.clone();
-        async move {
-            gate.acquire().await.unwrap().forget();
-            exchange.answer().await
-        }
-    };
-    (Pod::scripted(name, http2::script(held)).await, go)
+    (
+        Pod::scripted(name, http2::script(http2::gated(&go))).await,
+        go,
+    )
 }
 
 /// It answers what it read of the preface and closes with the rest unread, which resets the connection.

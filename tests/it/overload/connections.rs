@@ -174,14 +174,7 @@ async fn what_lies_idle_on_one_worker_is_closed_for_a_request_of_another() {
 #[tokio::test]
 async fn calls_beyond_what_the_connections_take_wait_for_a_stream() {
     let go = Arc::new(Semaphore::new(0));
-    let gate = go.clone();
-    let held = move |mut exchange: Exchange| {
-        let gate = gate.clone();
-        async move {
-            gate.acquire().await.unwrap().forget();
-            exchange.answer().await
-        }
-    };
+    let held = http2::gated(&go);
     let pod = Pod::scripted("a", http2::script_as(two_streams(), held)).await;
     let sidecar = patient(Sidecar::over([&pod]))
         .with("--max-pod-connections", "2")

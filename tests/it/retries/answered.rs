@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{Response, StatusCode};
 
-use super::{KIB, MIB, request, without_budget};
+use super::{KIB, MIB, request};
 use crate::support::client::{get, post};
 use crate::support::http2::{self, Exchange, call};
 use crate::support::pod::Session;
@@ -23,7 +23,8 @@ async fn busy(name: &str) -> Pod {
 async fn a_named_status_sends_the_request_to_another_pod_and_the_connection_is_used_again() {
     for named in ["503", "5xx", "connect-failure,429,500-504"] {
         let (busy, serving) = (busy("a").await, Pod::start("b").await);
-        let sidecar = without_budget(Sidecar::over([&busy, &serving]))
+        let sidecar = Sidecar::over([&busy, &serving])
+            .without_budget()
             .with("--retry-on", named)
             .on_one_worker()
             .start()
@@ -85,7 +86,7 @@ async fn what_must_not_be_repeated_or_is_not_affordable_comes_as_it_is() {
         let plan = if empty {
             budget(plan)
         } else {
-            without_budget(plan)
+            plan.without_budget()
         };
         let sidecar = plan.start().await;
         let answer = sidecar.client().await.ask(bytes).await;
@@ -101,7 +102,8 @@ async fn what_must_not_be_repeated_or_is_not_affordable_comes_as_it_is() {
 #[tokio::test]
 async fn a_body_is_sent_again_whole_after_a_status() {
     let pods = [busy("a").await, Pod::start("b").await];
-    let sidecar = without_budget(Sidecar::over(&pods))
+    let sidecar = Sidecar::over(&pods)
+        .without_budget()
         .with("--retry-on", "503")
         .start()
         .await;
@@ -162,7 +164,8 @@ async fn a_call_whose_code_is_named_goes_to_another_pod_and_says_that_it_was_the
         Pod::scripted("a", http2::script(unavailable)).await,
         Pod::scripted("b", http2::answer_all).await,
     ];
-    let sidecar = without_budget(Sidecar::over(&pods))
+    let sidecar = Sidecar::over(&pods)
+        .without_budget()
         .with("--retry-on", "unavailable")
         .http2_to_pods()
         .on_one_worker()
@@ -281,7 +284,8 @@ async fn a_response_ahead_of_the_body_leaves_the_body_to_the_next_pod() {
         io::Result::Ok(())
     };
     let pods = [Pod::scripted("a", hasty).await, Pod::start("b").await];
-    let sidecar = without_budget(Sidecar::over(&pods))
+    let sidecar = Sidecar::over(&pods)
+        .without_budget()
         .with("--retry-on", "503")
         .on_one_worker()
         .start()

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use http::Response;
 use tokio::task::JoinSet;
 
-use super::without_budget;
 use crate::support::client::{get, post};
 use crate::support::http2::{self, Exchange, call};
 use crate::support::pod::Session;
@@ -28,7 +27,8 @@ async fn a_pod_that_takes_too_long_is_given_up_for_another() {
     let silent = Pod::scripted("a", manners::never_answer).await;
     let serving = Pod::start("b").await;
     // More than one failure in a row has it ejected: it is asked for as long as that has not happened.
-    let sidecar = without_budget(Sidecar::over([&silent, &serving]))
+    let sidecar = Sidecar::over([&silent, &serving])
+        .without_budget()
         .with("--per-try-timeout", "200ms")
         .on_one_worker()
         .start()
@@ -74,14 +74,14 @@ async fn over_http2_the_stream_of_a_try_that_was_given_up_is_reset() {
     let silent = |exchange: Exchange| async move {
         let mut exchange = exchange;
         exchange.read().await?;
-        let reason = std::future::poll_fn(|cx| exchange.respond.poll_reset(cx)).await?;
-        Err(h2::Error::from(reason))
+        exchange.until_reset().await
     };
     let pods = [
         Pod::scripted("a", http2::script(silent)).await,
         Pod::scripted("b", http2::answer_all).await,
     ];
-    let sidecar = without_budget(Sidecar::over(&pods))
+    let sidecar = Sidecar::over(&pods)
+        .without_budget()
         .with("--per-try-timeout", "200ms")
         .http2_to_pods()
         .on_one_worker()
@@ -103,7 +103,8 @@ async fn over_http2_the_stream_of_a_try_that_was_given_up_is_reset() {
 async fn tries_are_apart_by_a_part_of_the_backoff_and_each_request_by_another() {
     const CLIENTS: usize = 20;
     let pods = saying("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await;
-    let sidecar = without_budget(Sidecar::over(&pods))
+    let sidecar = Sidecar::over(&pods)
+        .without_budget()
         .with("--retry-on", "503")
         .with("--retries", "1")
         .with("--retry-backoff", "2s..2s")

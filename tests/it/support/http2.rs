@@ -13,7 +13,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::pod::{Session, Streams};
@@ -224,6 +224,12 @@ impl Exchange {
     pub fn reset(&mut self, reason: Reason) {
         self.respond.send_reset(reason);
     }
+
+    /// Never answers: ends when the other side resets the stream, with its reason as the error.
+    pub async fn until_reset(&mut self) -> Result<(), h2::Error> {
+        let reason = std::future::poll_fn(|cx| self.respond.poll_reset(cx)).await?;
+        Err(reason.into())
+    }
 }
 
 type Following = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -231,6 +237,24 @@ type Following = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 /// A pod's script that answers every request with the pod's name.
 pub fn answer_all(session: Session) -> Following {
     script(|mut exchange: Exchange| async move { exchange.answer().await })(session)
+}
+
+/// Answers a request once it gets a permit: for [`script`].
+pub fn gated(
+    go: &Arc<Semaphore>,
+) -> impl Fn(Exchange) -> Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>
++ Clone
++ Send
++ Sync
++ 'static {
+    let gate = go.clone();
+    move |mut exchange| {
+        let gate = gate.clone();
+        Box::pin(async move {
+            gate.acquire().await.unwrap().forget();
+            exchange.answer().await
+        })
+    }
 }
 
 /// A pod's script that gives each request to `each`.

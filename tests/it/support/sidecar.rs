@@ -225,6 +225,12 @@ impl Plan {
         self
     }
 
+    /// With as much retry budget as a scene about something else needs.
+    pub fn without_budget(self) -> Self {
+        self.with("--retry-budget-ratio", "1")
+            .with("--retry-budget-floor", "10000")
+    }
+
     /// Pods are spoken to over HTTP/2.
     pub fn http2_to_pods(self) -> Self {
         self.with("--upstream-protocol", "http2")
