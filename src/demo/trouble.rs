@@ -135,8 +135,9 @@ impl Trouble {
                 "more, since it is done soonest. Asking another pod: docs/retries.md; leaving it out: docs/health.md",
             ],
             Self::Hanging => &[
-                "A pod is left out once five of its clients have given up while the others answered. With a time for each try",
-                "another pod is asked before they do, and a health check finds it without them: docs/health.md",
+                "A pod that leaves five requests waiting for a second, or whose clients give up, while the others answer, is left",
+                "out, and what waits there and may be repeated goes to another. With a time for each try that is done sooner,",
+                "and a health check finds it without any request: docs/health.md",
             ],
         }
     }
