@@ -31,6 +31,7 @@ pub struct Sidecar {
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources {
+    /// Its own: pages of the program's file come and go as the machine likes.
     pub memory: u64,
     pub files: usize,
     pub threads: u64,
@@ -131,7 +132,7 @@ impl Sidecar {
             number.parse::<u64>().unwrap()
         };
         Resources {
-            memory: field("VmRSS:") * 1024,
+            memory: (field("RssAnon:") + field("VmSwap:")) * 1024,
             files: std::fs::read_dir(format!("{process}/fd")).unwrap().count(),
             threads: field("Threads:"),
             tasks,
