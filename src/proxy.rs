@@ -15,6 +15,7 @@ mod choose;
 pub mod client;
 mod delivery;
 mod discard;
+mod exchange;
 mod forward;
 mod grpc;
 pub mod headers;
@@ -29,12 +30,14 @@ mod reporter;
 pub mod request;
 mod retry;
 mod setback;
+mod shared;
 mod tunnel;
 mod upgrade;
 mod verdict;
+mod view;
+mod wait;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,88 +46,28 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::access_log::AccessLog;
 use crate::admission::{Limit, Pending};
-use crate::balance;
-use crate::config::{Failures, HashKey, Limits, RetrySettings, Timeouts, UpstreamProtocol};
 use crate::discovery;
-use crate::endpoint::Identity;
 use crate::error::Kind;
-use crate::outlier::Fact;
-use crate::pool::{self, Upstream};
+use crate::pool;
 use crate::relay::Scratch;
-use crate::snapshot::{Member, Snapshot};
 use crate::stats::{TargetShard, TargetStats};
-use crate::upstream_tls::UpstreamTls;
 
 use answer::Failure;
 use body::{Company, ResponseBody};
 use budget::Budget;
 use client::{Client, Taking};
 use hedging::Hedging;
-use outgoing::Outgoing;
 use record::Record;
-use replay::{AttemptBody, Keep, Replay};
 use reporter::Reporter;
 use tunnel::Tunnel;
-use upgrade::{Protocols, Upgrade};
+use view::View;
 
+pub use shared::{Settings, Shared};
 pub use tunnel::PARTING;
-
-/// What all workers of a target share, and what reaches them from outside.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    pub target: Arc<str>,
-    pub settings: Settings,
-    pub stats: Arc<TargetStats>,
-    /// Requests in flight, over all targets.
-    pub requests: Arc<Limit>,
-    /// Tunnels and requests that ask for one, over all targets.
-    pub upgrades: Arc<Limit>,
-    /// Requests waiting for an endpoint, of this target.
-    pub held: Arc<Limit>,
-    /// Requests waiting for room at a pod of this target, where pods can be full.
-    pub pending: Option<Arc<Pending>>,
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub status: watch::Receiver<discovery::Status>,
-    pub facts: mpsc::Sender<Fact>,
-    pub access_log: Option<AccessLog>,
-    /// The host of requests that name none.
-    pub default_host: HeaderValue,
-    pub workers: usize,
-}
-
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub limits: Limits,
-    pub timeouts: Timeouts,
-    /// How long a request waits while every pod is full.
-    pub pending_timeout: Duration,
-    pub retry: RetrySettings,
-    /// Which answers count as failures of their pod.
-    pub failures: Failures,
-    pub upstream_protocol: UpstreamProtocol,
-    pub upstream_tls: UpstreamTls,
-    /// What of a request decides on its pod, where the policy asks for it.
-    pub hash_key: Option<HashKey>,
-}
-
-impl Settings {
-    fn pool(&self) -> pool::Settings {
-        pool::Settings {
-            protocol: self.upstream_protocol,
-            tls: self.upstream_tls.clone(),
-            connect_timeout: self.timeouts.connect,
-            header_bytes: self.limits.header_bytes,
-            idle_for: self.timeouts.upstream_idle,
-            idle_per_pod: self.limits.idle_per_pod,
-            idle_total: self.limits.idle_total,
-            keepalive: self.timeouts.upstream_keepalive,
-        }
-    }
-}
 
 /// One target on one worker.
 #[derive(Debug)]
@@ -149,14 +92,6 @@ pub struct Proxy {
     view: RefCell<Rc<View>>,
     /// Wakes the requests that are held.
     view_changed: Notify,
-}
-
-/// A snapshot, with this worker's connections to its members.
-#[derive(Debug)]
-struct View {
-    snapshot: Arc<Snapshot>,
-    /// By the member's index; `None` for those without traffic.
-    upstreams: Vec<Option<Rc<Upstream<AttemptBody>>>>,
 }
 
 impl Proxy {
@@ -200,113 +135,6 @@ impl Proxy {
         };
         proxy.install(snapshot);
         Rc::new(proxy)
-    }
-
-    /// Keeps the view up to date, and idle connections within their time, until membership is gone.
-    pub async fn follow(self: Rc<Self>, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
-        const EXPIRE_EVERY: Duration = Duration::from_millis(500);
-        let mut expire = tokio::time::interval(EXPIRE_EVERY);
-        loop {
-            tokio::select! {
-                biased;
-                changed = snapshots.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let snapshot = snapshots.borrow_and_update().clone();
-                    self.install(snapshot);
-                }
-                () = self.connections_wanted() => self.lend(),
-                now = expire.tick() => {
-                    self.expire_idle(now.into_std());
-                    if let Some(hedging) = &self.hedging {
-                        hedging.renew(now.into_std());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes over a snapshot: from here on no request is sent to a pod it leaves out, and idle connections there
-    /// close.
-    fn install(&self, snapshot: Arc<Snapshot>) {
-        let last = self.view.borrow().clone();
-        let mut known: HashMap<&Identity, &Rc<Upstream<AttemptBody>>> = last
-            .upstreams
-            .iter()
-            .flatten()
-            .map(|upstream| (upstream.identity(), upstream))
-            .collect();
-        let mut upstreams = Vec::with_capacity(snapshot.members.len());
-        for member in &snapshot.members {
-            // A pod keeps its connections while it is ejected; they close when the list takes its traffic away.
-            let identity = &member.endpoint.identity;
-            let kept = match member.endpoint.is_used() {
-                true => known.remove(identity),
-                false => None,
-            };
-            upstreams.push(match kept {
-                Some(kept) => {
-                    kept.set_endpoint(&member.endpoint);
-                    if member.health.is_silent() {
-                        kept.forsake();
-                    }
-                    Some(kept.clone())
-                }
-                None => member.gets_traffic().then(|| self.upstream(member)),
-            });
-        }
-        for gone in known.into_values() {
-            gone.close();
-        }
-        let next = Rc::new(View {
-            snapshot,
-            upstreams,
-        });
-        self.view.replace(next);
-        self.view_changed.notify_waiters();
-        if let Some(pending) = &self.pending {
-            pending.wake();
-        }
-    }
-
-    fn upstream(&self, member: &Member) -> Rc<Upstream<AttemptBody>> {
-        Upstream::new(
-            member.endpoint.clone(),
-            member.stats.clone(),
-            self.pool.clone(),
-        )
-    }
-
-    /// Until a request of another worker waits for the place of what may lie idle here.
-    async fn connections_wanted(&self) {
-        match &self.pending {
-            Some(pending) => pending.wanted(self.worker).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Closes idle connections whose places others wait for.
-    fn lend(&self) {
-        let Some(pending) = &self.pending else {
-            return;
-        };
-        let view = self.view.borrow().clone();
-        pending.lend(self.worker, |mut most| {
-            let upstreams = view.upstreams.iter().flatten();
-            // Each is asked, whatever the others left.
-            upstreams
-                .filter(|upstream| upstream.lend(&mut most))
-                .count()
-                > 0
-        });
-    }
-
-    fn expire_idle(&self, now: Instant) {
-        let view = self.view.borrow().clone();
-        for upstream in view.upstreams.iter().flatten() {
-            upstream.expire(now);
-        }
     }
 
     fn counters(&self) -> &TargetShard {
@@ -388,101 +216,6 @@ impl Proxy {
     pub fn count_refused(&self, kind: Kind) {
         let row = kind.row();
         self.counters().finish(row.status, row.flag, Duration::ZERO);
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<Incoming>,
-        is_call: bool,
-        client: &Client,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        let (mut head, body) = request.into_parts();
-        let asked = is_call.then(|| grpc::timeout(&head.headers)).flatten();
-        // As set, and as a caller says in gRPC's way, whichever is less.
-        let timeout = [self.settings.timeouts.request, asked]
-            .into_iter()
-            .flatten()
-            .min();
-        request::check(&mut head, &client.raw_head(), &self.default_host)
-            .map_err(|refusal| Failure::new(refusal.kind, refusal.reason))?;
-        if head.version == Version::HTTP_2 {
-            headers::from_http2(&mut head.headers, body.is_end_stream());
-        }
-        // The parser of HTTP/1.1 counts by itself.
-        if head.headers.len() > self.settings.limits.header_count {
-            let reason = "the request has too many header fields";
-            return Err(Failure::new(Kind::HeaderTooLarge, reason));
-        }
-        let upgrade = self.upgrade(&head, body.is_end_stream())?;
-        let hash_key = self.settings.hash_key.as_ref();
-        let key = hash_key.and_then(|what| balance::key(what, &head, client.socket.ip()));
-        self.budget.borrow_mut().deposit(Instant::now());
-        headers::for_upstream(&mut head.headers, &client.address);
-        if let Some(upgrade) = &upgrade {
-            upgrade.offer.put(&mut head.headers);
-        }
-        // What a pod does once it has switched is nothing that could be done twice.
-        let idempotent = retry::is_idempotent(&head.method) && upgrade.is_none();
-        let may_return = retry::may_return(&self.settings.retry.on, idempotent, is_call);
-        let keep = Keep {
-            bytes: self.settings.limits.replay_bytes,
-            on: may_return,
-        };
-        // A call's messages come when they come.
-        let stall = (!is_call).then_some(self.settings.timeouts.client_stall);
-        let expects_continue = head.headers.contains_key(header::EXPECT);
-        let deadline = timeout.map(|limit| (Instant::now() + limit, limit));
-        let outgoing = Outgoing {
-            method: head.method,
-            uri: head.uri,
-            headers: RefCell::new(head.headers),
-            body: Replay::new(body, client.version(), keep, expects_continue),
-            idempotent,
-            may_return,
-            is_call,
-            stall,
-            deadline: deadline.map(|(deadline, _)| deadline),
-            upgrade: RefCell::new(upgrade),
-            key,
-        };
-        let Some((deadline, limit)) = deadline else {
-            return self.forward(outgoing, client, record).await;
-        };
-        // From the response's head on, the connection sees to it.
-        if client.version() != Version::HTTP_2 {
-            client.set_deadline(deadline);
-        }
-        let answered =
-            tokio::time::timeout_at(deadline.into(), self.forward(outgoing, client, record)).await;
-        let mut response = answered.unwrap_or_else(|_| {
-            Err(Failure::new(
-                Kind::RequestTimeout,
-                format!("no response within the {limit:?} the request may take"),
-            ))
-        })?;
-        if client.version() == Version::HTTP_2 {
-            response.body_mut().must_end(deadline);
-        }
-        Ok(response)
-    }
-
-    /// The switch of protocols that a request asks for, if there is room for one more tunnel.
-    fn upgrade(
-        &self,
-        head: &http::request::Parts,
-        has_no_body: bool,
-    ) -> Result<Option<Upgrade>, Failure> {
-        let Some(offer) = Protocols::asked(head, has_no_body) else {
-            return Ok(None);
-        };
-        let Some(place) = self.upgrades.enter() else {
-            return Err(Failure::new(
-                Kind::Overload,
-                "too many upgraded connections",
-            ));
-        };
-        Ok(Some(Upgrade { offer, place }))
     }
 
     /// How long ago the list was known to be right, in words for an error.

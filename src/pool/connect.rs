@@ -122,7 +122,7 @@ where
                 let bytes = settings.header_bytes;
                 let connection = Http1::handshake(transport, bytes, shared.open(permit)).await?;
                 if let Some(upstream) = upstream.upgrade() {
-                    upstream.put_back(connection, Instant::now());
+                    upstream.idle.put_back(connection, Instant::now());
                 }
                 Ok(None)
             };

@@ -1,12 +1,9 @@
-//! Which pod gets a request next, and the waits for one: while there is none, and while all are full.
+//! Which pod gets a request next.
 
 use std::cell::Cell;
-use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tracing::warn;
 
 use super::Proxy;
 use super::answer::Failure;
@@ -15,10 +12,8 @@ use super::outgoing::Outgoing;
 use super::replay::AttemptBody;
 use crate::admission::{ConnectionPermit, Pending, PodPermit};
 use crate::balance::{Ask, TrialPass};
-use crate::error::Kind;
 use crate::pool::Upstream;
 use crate::snapshot::Health;
-use crate::stats::{Count, TargetShard};
 
 /// A pod for one attempt.
 #[derive(Debug)]
@@ -48,7 +43,7 @@ const MOST_LOOKS: usize = 64;
 const REST: Duration = Duration::from_millis(200);
 
 /// What looking for a pod came to.
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Pod(Chosen),
     Nobody,
     /// Each pod has as much as it may be given, or others wait already for one that has less.
@@ -115,54 +110,6 @@ impl Proxy {
         }
     }
 
-    /// Waits until there is a pod, full or not.
-    async fn hold(
-        &self,
-        until: Instant,
-        tried: &[Rc<Upstream<AttemptBody>>],
-        client: &Client,
-        outgoing: &Outgoing,
-    ) -> Result<Found<'_>, Failure> {
-        let Some(_held) = self.held.enter() else {
-            return Err(Failure::new(
-                Kind::Overload,
-                "no ready pod, and too many requests wait for one already",
-            ));
-        };
-        self.counters().add(Count::HeldStarted);
-        let _ended = Ended(self.counters(), Count::HeldEnded);
-        tokio::select! {
-            biased;
-            () = has_left(client, outgoing) => {
-                Err(Failure::new(Kind::ClientGone, "the client left while no pod was ready"))
-            }
-            found = self.look_when_there(outgoing, tried) => Ok(found),
-            () = tokio::time::sleep_until(until.into()) => Err(Failure::new(
-                Kind::NoEndpoints,
-                format!(
-                    "the Service has no ready pod; waited {:?} for one",
-                    self.settings.timeouts.hold
-                ),
-            )),
-        }
-    }
-
-    /// The wait before the next attempt, unless the client leaves.
-    pub(super) async fn pause(
-        &self,
-        wait: Duration,
-        client: &Client,
-        outgoing: &Outgoing,
-    ) -> Result<(), Failure> {
-        tokio::select! {
-            biased;
-            () = has_left(client, outgoing) => {
-                Err(Failure::new(Kind::ClientGone, "the client left before the next attempt"))
-            }
-            () = tokio::time::sleep(wait) => Ok(()),
-        }
-    }
-
     /// Whether there is a pod to ask at once, tried before or not.
     pub(super) fn has_pod(&self) -> bool {
         let may_share = self.pending.as_ref().is_none_or(|queue| queue.is_empty());
@@ -171,84 +118,12 @@ impl Proxy {
         upstreams.any(|upstream| !upstream.has_ended() && !upstream.is_full(may_share))
     }
 
-    async fn look_when_there(
+    /// A pod with room, unless others have waited for that for longer.
+    pub(super) fn look(
         &self,
         outgoing: &Outgoing,
         tried: &[Rc<Upstream<AttemptBody>>],
     ) -> Found<'_> {
-        loop {
-            // Made before the look, so that a change between the two is not missed.
-            let changed = self.view_changed.notified();
-            match self.look(outgoing, tried) {
-                Found::Nobody => changed.await,
-                found => return found,
-            }
-        }
-    }
-
-    /// Waits in the queue until there is room at a pod, or no pod any more.
-    async fn queue(
-        &self,
-        queue: &Arc<Pending>,
-        until: Instant,
-        tried: &[Rc<Upstream<AttemptBody>>],
-        client: &Client,
-        outgoing: &Outgoing,
-    ) -> Result<Found<'_>, Failure> {
-        let Some(waiter) = queue.join(self.worker) else {
-            self.overflow(queue, Count::PendingRefused);
-            return Err(Failure::new(
-                Kind::PodsFull,
-                "every pod is full, and too many requests wait for room already",
-            ));
-        };
-        self.counters().add(Count::PendingStarted);
-        let _ended = Ended(self.counters(), Count::PendingEnded);
-        let has_room = async {
-            loop {
-                waiter.turn().await;
-                match self.pick(outgoing, tried, waiter.is_first()) {
-                    Found::Full(_) => {}
-                    found => return found,
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            () = has_left(client, outgoing) => {
-                Err(Failure::new(Kind::ClientGone, "the client left while every pod was full"))
-            }
-            found = has_room => Ok(found),
-            () = tokio::time::sleep_until(until.into()) => {
-                self.overflow(queue, Count::PendingTimedOut);
-                Err(Failure::new(
-                    Kind::PodsFull,
-                    format!(
-                        "every pod is full; waited {:?} for room",
-                        self.settings.pending_timeout
-                    ),
-                ))
-            }
-        }
-    }
-
-    /// Counts a request that finds no room, and says so every now and then.
-    fn overflow(&self, queue: &Pending, count: Count) {
-        self.counters().add(count);
-        if queue.is_news(Instant::now()) {
-            let refused = self.stats.count(Count::PendingRefused);
-            let timed_out = self.stats.count(Count::PendingTimedOut);
-            warn!(
-                target = &*self.target,
-                refused,
-                timed_out,
-                "every pod is full: requests are answered 503 (/state shows the limits; --max-pod-requests and --max-pod-connections set them)"
-            );
-        }
-    }
-
-    /// A pod with room, unless others have waited for that for longer.
-    fn look(&self, outgoing: &Outgoing, tried: &[Rc<Upstream<AttemptBody>>]) -> Found<'_> {
         match &self.pending {
             Some(queue) if !queue.is_empty() => Found::Full(queue),
             _ => self.pick(outgoing, tried, true),
@@ -256,7 +131,7 @@ impl Proxy {
     }
 
     /// A pod with room. `may_share`: nobody has waited for longer for what any worker may have.
-    fn pick(
+    pub(super) fn pick(
         &self,
         outgoing: &Outgoing,
         tried: &[Rc<Upstream<AttemptBody>>],
@@ -336,25 +211,5 @@ impl Proxy {
             Some(queue) => Found::Full(queue),
             None => Found::Nobody,
         }
-    }
-}
-
-/// Until the client has left.
-async fn has_left(client: &Client, outgoing: &Outgoing) {
-    if outgoing.body.is_unread() {
-        client.left().await;
-        client.set_cut();
-    } else {
-        // hyper itself looks, and drops the request.
-        pending::<()>().await;
-    }
-}
-
-/// Counts a wait's end, also when its client left.
-struct Ended<'a>(&'a TargetShard, Count);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.add(self.1);
     }
 }

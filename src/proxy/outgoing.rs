@@ -27,11 +27,28 @@ pub struct Outgoing {
     /// How long a pod that has not answered may wait for more of the body; `None` for ever.
     pub stall: Option<Duration>,
     /// When it must be answered.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<Deadline>,
     /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
     pub upgrade: RefCell<Option<Upgrade>>,
     /// What decides on its pod, where the policy goes by the request.
     pub key: Option<u64>,
+}
+
+/// When a request must be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    pub at: Instant,
+    /// What that leaves it in all.
+    pub limit: Duration,
+}
+
+impl Deadline {
+    pub fn after(limit: Duration) -> Self {
+        Self {
+            at: Instant::now() + limit,
+            limit,
+        }
+    }
 }
 
 /// A request that HTTP/2 has no form for.
@@ -79,7 +96,7 @@ impl Outgoing {
 
     /// Whether there is anything left of its time after such a wait.
     pub fn outlasts(&self, wait: Duration) -> bool {
-        let ends_first = |deadline| deadline <= Instant::now() + wait;
+        let ends_first = |deadline: Deadline| deadline.at <= Instant::now() + wait;
         wait.is_zero() || !self.deadline.is_some_and(ends_first)
     }
 

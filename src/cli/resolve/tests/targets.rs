@@ -1,6 +1,7 @@
 //! Which source is on which listener, under which policy.
 
 use super::*;
+use crate::config::Source;
 
 fn listeners(flags: &[&str]) -> Vec<(String, String)> {
     let config = resolve(flags).unwrap();

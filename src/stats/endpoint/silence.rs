@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::{Count, EndpointStats, TargetStats};
+use super::super::{Count, TargetStats};
+use super::{EndpointShard, EndpointStats};
 
 /// What one worker notes of it with each attempt; nobody else writes here.
 #[derive(Debug, Default)]
@@ -75,7 +76,7 @@ impl EndpointStats {
     }
 }
 
-impl super::EndpointShard {
+impl EndpointShard {
     /// The head has come, or nobody waits for it any more.
     pub fn wait_no_longer(&self) {
         self.silence.ended.fetch_add(1, Relaxed);
