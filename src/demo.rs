@@ -1,5 +1,5 @@
 //! The demo: what podrobin does, on one machine without a cluster. A story of pods that come and go, or a comparison of
-//! what each setting makes of a pod in trouble.
+//! what each setting makes of pods in trouble.
 //!
 //! ```text
 //! story ──> deployment ──> api ══ list, watch ══> sidecar <══ load
@@ -14,8 +14,10 @@ pub mod deployment;
 pub mod findings;
 pub mod load;
 pub mod manifest;
+pub mod places;
 pub mod pod;
 pub mod report;
+pub mod settings;
 pub mod shares;
 pub mod sidecar;
 pub mod stage;
@@ -42,7 +44,7 @@ use report::Report;
 use sidecar::Sidecar;
 use stage::Stage;
 use story::Act;
-use trouble::Trouble;
+use trouble::{Bounds, Trouble};
 use view::Screen;
 
 use crate::cli::flags::Scene;
@@ -51,9 +53,20 @@ use crate::config::Span;
 /// How long a toy pod of the story takes for an answer.
 const WORK: Duration = Duration::from_millis(3);
 
-/// Pods of the story, and of a comparison, where nobody says how many.
-const USUAL_PODS: usize = 3;
-const USUAL_PODS_COMPARED: usize = 10;
+/// Pods of the story, where nobody says how many.
+const PODS: Bounds<usize> = Bounds {
+    least: 1,
+    usual: 3,
+    most: 50,
+};
+
+/// Requests a second, where nobody says how many.
+const USUAL_RATE: u32 = 500;
+const RATE: Bounds<u32> = Bounds {
+    least: 1,
+    usual: USUAL_RATE,
+    most: 20_000,
+};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -62,8 +75,8 @@ pub struct Options {
     pub duration: Duration,
     /// Pods at the beginning, if they are not to be as many as the scene has usually.
     pub pods: Option<usize>,
-    /// Requests a second.
-    pub rate: u32,
+    /// Requests a second, if they are not to be as many as the scene has usually.
+    pub rate: Option<u32>,
     /// Lines alone, even on a terminal.
     pub plain: bool,
 }
@@ -79,8 +92,18 @@ pub const SHORTEST_COMPARISON: Duration = Duration::from_secs(8);
 pub enum Error {
     #[error("--for {}: give at least {}", Span(*.given), Span(*.least))]
     TooShort { given: Duration, least: Duration },
-    #[error("--pods {given}: give at least {least} in this scene")]
-    TooFewPods { given: usize, least: usize },
+    #[error("{flag} {given}: give at least {least} in this scene")]
+    TooLittle {
+        flag: &'static str,
+        given: String,
+        least: String,
+    },
+    #[error("{flag} {given}: give at most {most} in this scene")]
+    TooMuch {
+        flag: &'static str,
+        given: String,
+        most: String,
+    },
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("the in-memory API: {0}")]
@@ -103,40 +126,53 @@ pub enum Error {
 /// Where a part cannot start, or the sidecar does not follow the list.
 pub fn run(options: Options) -> Result<bool, Error> {
     let trouble = Trouble::of(options.scene);
-    let (least, least_pods, usual_pods) = match trouble {
-        None => (SHORTEST, 1, USUAL_PODS),
-        Some(trouble) => (
-            SHORTEST_COMPARISON,
-            trouble.least_pods(),
-            USUAL_PODS_COMPARED,
-        ),
+    let (least, pods, rate) = match trouble {
+        None => (SHORTEST, PODS, RATE),
+        Some(trouble) => (SHORTEST_COMPARISON, trouble.pods(), trouble.rate()),
     };
     let given = options.duration;
     if given < least {
         return Err(Error::TooShort { given, least });
     }
-    let pods = options.pods.unwrap_or(usual_pods);
-    if pods < least_pods {
-        return Err(Error::TooFewPods {
-            given: pods,
-            least: least_pods,
-        });
-    }
+    let pods = pods.hold("--pods", options.pods)?;
+    let rate = rate.hold("--rate", options.rate)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Start)?;
     runtime.block_on(async {
         match trouble {
-            None => tell(options, pods).await,
-            Some(trouble) => compare(trouble, options, pods).await,
+            None => tell(options, pods, rate).await,
+            Some(trouble) => compare(trouble, options.duration, pods, rate).await,
         }
     })
 }
 
+impl<T: PartialOrd + ToString> Bounds<T> {
+    /// What is given, where it is within the bounds.
+    fn hold(self, flag: &'static str, given: Option<T>) -> Result<T, Error> {
+        let given = given.unwrap_or(self.usual);
+        if given < self.least {
+            return Err(Error::TooLittle {
+                flag,
+                given: given.to_string(),
+                least: self.least.to_string(),
+            });
+        }
+        if given > self.most {
+            return Err(Error::TooMuch {
+                flag,
+                given: given.to_string(),
+                most: self.most.to_string(),
+            });
+        }
+        Ok(given)
+    }
+}
+
 /// The story: pods come and go.
-async fn tell(options: Options, pods: usize) -> Result<bool, Error> {
-    let (server, deployment) = pods_behind_an_api(WORK).await?;
+async fn tell(options: Options, pods: usize, rate: u32) -> Result<bool, Error> {
+    let (server, deployment) = pods_behind_an_api(Manner::Answers(WORK)).await?;
     let sidecar = Sidecar::start(server, &[]).await?;
     let scaled = deployment.scale(pods, Duration::ZERO, Leave::AT_ONCE).await;
     scaled.map_err(Error::Pod)?;
@@ -146,10 +182,10 @@ async fn tell(options: Options, pods: usize) -> Result<bool, Error> {
     let stage = Stage {
         duration: options.duration,
         pods,
-        rate: options.rate,
+        rate,
         deployment,
         admin: sidecar.admin,
-        load: Load::start(sidecar.proxy, Traffic::patient(options.rate)),
+        load: Load::start(sidecar.proxy, Traffic::patient(rate)),
         screen: RefCell::new(Screen::new(std::io::stdout(), live)),
         report: RefCell::new(Report::default()),
         began: Instant::now(),
@@ -170,9 +206,14 @@ async fn tell(options: Options, pods: usize) -> Result<bool, Error> {
     Ok(holds)
 }
 
-/// The comparison: one pod is in trouble, under one setting after the other.
-async fn compare(trouble: Trouble, options: Options, pods: usize) -> Result<bool, Error> {
-    let (server, deployment) = pods_behind_an_api(trouble::WORK).await?;
+/// The comparison: pods are in trouble, under one setting after the other.
+async fn compare(
+    trouble: Trouble,
+    duration: Duration,
+    pods: usize,
+    rate: u32,
+) -> Result<bool, Error> {
+    let (server, deployment) = pods_behind_an_api(trouble.usual(pods, rate)).await?;
     let scaled = deployment.scale(pods, Duration::ZERO, Leave::AT_ONCE).await;
     scaled.map_err(Error::Pod)?;
     let settings = u32::try_from(trouble.settings().len()).unwrap_or(u32::MAX);
@@ -180,8 +221,9 @@ async fn compare(trouble: Trouble, options: Options, pods: usize) -> Result<bool
         trouble,
         server,
         deployment,
-        rate: options.rate,
-        lasts: options.duration / settings.max(1),
+        pods,
+        rate,
+        lasts: duration / settings.max(1),
         screen: RefCell::new(Screen::new(std::io::stdout(), false)),
         seen: RefCell::default(),
         began: Instant::now(),
@@ -195,7 +237,7 @@ async fn compare(trouble: Trouble, options: Options, pods: usize) -> Result<bool
 }
 
 /// The in-memory API, and a deployment without pods that it tells of.
-async fn pods_behind_an_api(work: Duration) -> Result<(SocketAddr, Deployment), Error> {
+async fn pods_behind_an_api(manner: Manner) -> Result<(SocketAddr, Deployment), Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(Error::Start)?;
@@ -209,6 +251,6 @@ async fn pods_behind_an_api(work: Duration) -> Result<(SocketAddr, Deployment), 
             tracing::error!("a slice was not taken: {rejected}");
         }
     });
-    let deployment = Deployment::new(publish, Manner::Answers(work), fastrand::Rng::new());
+    let deployment = Deployment::new(publish, manner, fastrand::Rng::new());
     Ok((server, deployment))
 }

@@ -158,10 +158,26 @@ impl Deployment {
         }
     }
 
-    /// Lets a pod of this name answer in another manner.
-    pub fn behave(&self, name: &str, manner: Manner) {
+    /// Starts so many more pods, which are ready at once and answer in this manner: their names.
+    ///
+    /// # Errors
+    /// Where a pod finds no port.
+    pub async fn join(&self, count: usize, manner: Manner) -> std::io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for _ in 0..count {
+            names.push(self.start().await?);
+        }
+        self.behave(&names, manner);
+        for name in &names {
+            self.set(name, Standing::Ready);
+        }
+        Ok(names)
+    }
+
+    /// Lets the pods of these names answer in another manner.
+    pub fn behave(&self, names: &[String], manner: Manner) {
         for member in &self.roster().pods {
-            if member.entry.name == name {
+            if names.contains(&member.entry.name) {
                 member.pod.behave(manner);
             }
         }
@@ -343,6 +359,16 @@ mod tests {
         assert_eq!(counts(&published).last(), Some(&(0, 0)));
         deployment.scale(1, SHORT, LEAVE).await.unwrap();
         assert_eq!(counts(&published).last(), Some(&(1, 0)));
+    }
+
+    #[tokio::test]
+    async fn pods_that_join_are_ready_beside_the_others() {
+        let (deployment, published) = deployment();
+        deployment.scale(2, SHORT, LEAVE).await.unwrap();
+        let joined = deployment.join(2, Manner::Fails).await.unwrap();
+        assert_eq!(joined.len(), 2);
+        assert!(joined.iter().all(|name| deployment.ready().contains(name)));
+        assert_eq!(counts(&published).last(), Some(&(4, 0)));
     }
 
     #[tokio::test]

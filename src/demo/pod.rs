@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::places::Places;
 
 /// Connections of one pod at a time; more wait in the listener's backlog.
 const CONNECTIONS: usize = 1024;
@@ -28,6 +32,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub enum Manner {
     /// It answers with its name after so long.
     Answers(Duration),
+    /// It works on so many at a time, each for so long; more wait in it for their turn.
+    Works(usize, Duration),
     /// It answers 503 at once.
     Fails,
     /// It does not answer.
@@ -39,6 +45,7 @@ pub enum Manner {
 pub struct Pod {
     pub address: SocketAddr,
     manner: watch::Sender<Manner>,
+    places: Arc<Mutex<Places>>,
     stop: watch::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -52,20 +59,24 @@ impl Pod {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(());
         let (manner, manner_seen) = watch::channel(manner);
+        let places = Arc::<Mutex<Places>>::default();
         let app = App {
             answer: Bytes::from(format!("{name}\n")),
             manner: manner_seen,
+            places: Arc::clone(&places),
         };
         Ok(Self {
             address,
             manner,
+            places,
             stop,
             server: tokio::spawn(serve(listener, app, stopped)),
         })
     }
 
-    /// Changes what it makes of requests, those that hang included.
+    /// Changes what it makes of requests, those that hang included. What it still has to work on it forgets.
     pub fn behave(&self, manner: Manner) {
+        *lock(&self.places) = Places::default();
         self.manner.send_replace(manner);
     }
 
@@ -82,6 +93,12 @@ impl Pod {
 struct App {
     answer: Bytes,
     manner: watch::Receiver<Manner>,
+    places: Arc<Mutex<Places>>,
+}
+
+fn lock(places: &Mutex<Places>) -> std::sync::MutexGuard<'_, Places> {
+    // Every place is whole even if a thread panicked while it held them.
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn serve(listener: TcpListener, app: App, stopped: watch::Receiver<()>) {
@@ -138,6 +155,10 @@ impl App {
         let mut response = Response::new(Full::new(self.answer));
         match manner {
             Manner::Answers(work) => tokio::time::sleep(work).await,
+            Manner::Works(places, work) => {
+                let done = lock(&self.places).take(places, work, Instant::now());
+                tokio::time::sleep_until(done).await;
+            }
             Manner::Fails | Manner::Hangs => {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }

@@ -62,7 +62,12 @@ async fn the_demo_goes_through_a_rollout_without_a_failed_request_and_with_exact
 
 /// What a comparison found, once all was as promised: its rows by their flags, each with the notes below it.
 async fn compared(scene: &str) -> Vec<(String, String)> {
-    let output = finish(&["--scene", scene, "--for", "8s", "--rate", "300"]).await;
+    let mut arguments = vec!["--scene", scene, "--for", "8s"];
+    // These take as many as are usual there: to be three times too many, and to tell what one of a hundred waits.
+    if !["overload", "pausing"].contains(&scene) {
+        arguments.extend(["--rate", "300"]);
+    }
+    let output = finish(&arguments).await;
     let text = stdout(&output);
     assert!(output.status.success(), "{text}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -80,19 +85,25 @@ async fn compared(scene: &str) -> Vec<(String, String)> {
     rows
 }
 
-/// The share of the pod in trouble, in percent.
-fn share(row: &str) -> f64 {
+/// The first column: a share in percent, or answers a second.
+fn measure(row: &str) -> f64 {
     let share = row.split_whitespace().next().unwrap();
-    share.parse().unwrap()
+    share.trim_end_matches("/s").parse().unwrap()
+}
+
+fn flags(rows: &[(String, String)]) -> Vec<&str> {
+    rows.iter().map(|(flags, _)| flags.as_str()).collect()
 }
 
 #[tokio::test]
 async fn a_slow_pod_gets_its_turn_in_rotation_and_less_under_policies_that_see_it() {
     let rows = compared("slow").await;
-    let flags: Vec<&str> = rows.iter().map(|(flags, _)| flags.as_str()).collect();
     let policies = ["round-robin", "random", "least-request", "peak-ewma"];
-    assert_eq!(flags, policies.map(|policy| format!("--policy {policy}")));
-    let shares: Vec<f64> = rows.iter().map(|(_, row)| share(row)).collect();
+    assert_eq!(
+        flags(&rows),
+        policies.map(|policy| format!("--policy {policy}"))
+    );
+    let shares: Vec<f64> = rows.iter().map(|(_, row)| measure(row)).collect();
     assert!((9.0..=11.0).contains(&shares[0]), "{rows:?}");
     assert!(shares[2] < 7.5 && shares[3] < 7.5, "{rows:?}");
     assert!(rows[0].1.contains("as promised: each pod got as many"));
@@ -129,6 +140,46 @@ async fn a_hanging_pod_is_left_out_with_the_sidecars_own_reason() {
     said("--health-check", "as promised: it was left out");
 }
 
+#[tokio::test]
+async fn new_pods_that_are_cold_get_little_under_slow_start_and_an_even_share_without() {
+    let rows = compared("cold").await;
+    let [at_once, slowly, least_request, peak_ewma] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    // Two of twelve pods.
+    assert!((16.0..=17.4).contains(&measure(&at_once.1)), "{rows:?}");
+    assert!(at_once.1.contains("as promised: each pod got as many"));
+    assert_eq!(slowly.0, "--slow-start 10s");
+    for row in [slowly, least_request, peak_ewma] {
+        assert!(measure(&row.1) < 12.5, "{rows:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_pods_pause_in_turn_a_second_request_to_another_pod_is_what_helps() {
+    let rows = compared("pausing").await;
+    let [round_robin, least_request, peak_ewma, hedged, learnt] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    for row in [round_robin, least_request, peak_ewma] {
+        assert_eq!(measure(&row.1), 0.0, "{rows:?}");
+    }
+    assert_eq!([&*hedged.0, &*learnt.0], ["--hedge 60ms", "--hedge p90"]);
+    // Of ten pods one pauses for five eighths of the time, and a fifth of all requests is what may be sent twice.
+    assert!((1.0..=21.0).contains(&measure(&hedged.1)), "{rows:?}");
+    assert!(hedged.1.contains("as promised: 99 of 100"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn three_times_too_much_is_answered_in_time_only_within_limits() {
+    let rows = compared("overload").await;
+    let limits = ["3", "adaptive"].map(|limit| format!("--max-pod-requests {limit}"));
+    assert_eq!(flags(&rows)[1..], limits);
+    let [unlimited, limited, adaptive] = [0, 1, 2].map(|row| measure(&rows[row].1));
+    assert!(unlimited * 2.0 < limited, "{rows:?}");
+    assert!(unlimited * 2.0 < adaptive, "{rows:?}");
+}
+
 /// The last line of a demo that is interrupted after its first, which begins so.
 async fn interrupted(arguments: &[&str], beginning: &str) -> String {
     let mut child = demo(arguments).stdout(Stdio::piped()).spawn().unwrap();
@@ -160,7 +211,7 @@ async fn an_interrupt_ends_the_demo_with_what_it_has_found_so_far() {
 }
 
 #[tokio::test]
-async fn a_comparison_too_short_or_of_too_few_pods_is_refused() {
+async fn a_comparison_too_short_or_of_too_few_pods_or_too_many_requests_is_refused() {
     for (given, mend) in [
         (
             ["--scene", "slow", "--for", "5s"],
@@ -169,6 +220,10 @@ async fn a_comparison_too_short_or_of_too_few_pods_is_refused() {
         (
             ["--scene", "failing", "--pods", "5"],
             "--pods 5: give at least 6",
+        ),
+        (
+            ["--scene", "overload", "--rate", "500"],
+            "--rate 500: give at most 200",
         ),
     ] {
         let output = finish(&given).await;
