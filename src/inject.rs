@@ -19,6 +19,7 @@ mod removal;
 mod request;
 mod sidecar;
 mod variables;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
@@ -58,11 +59,7 @@ const LONGEST_PROBLEM: usize = 500;
 impl Refusal {
     /// `None` where there is no problem.
     fn of(problems: &[String]) -> Option<Self> {
-        let problems: Vec<String> = problems
-            .iter()
-            .take(MOST_PROBLEMS)
-            .map(|problem| short(problem, LONGEST_PROBLEM))
-            .collect();
+        let problems = bounded(problems);
         (!problems.is_empty()).then_some(Self { problems })
     }
 
@@ -105,6 +102,21 @@ pub fn inject_pod(
     Ok(Outcome::Injected)
 }
 
+/// What is to be told of a pod that has its sidecar by [`inject_pod`]: it works, but perhaps not as it was meant. Each is a
+/// sentence that names the mend. Of a pod that has none there is nothing.
+pub fn warnings(pod: &Value, namespace: Option<&str>, installation: &Installation) -> Vec<String> {
+    let Ok(Some(request)) = request::read(pod) else {
+        return Vec::new();
+    };
+    let own = own_namespace(pod);
+    let namespace = own.as_deref().or(namespace);
+    let Ok(listeners) = Listeners::of(&request, namespace, &installation.cluster_domain) else {
+        return Vec::new();
+    };
+    let mode = request.sidecar.unwrap_or(installation.sidecar);
+    bounded(&warnings::find(pod, &listeners, mode))
+}
+
 /// Takes out of a pod what [`inject_pod`] put in; says whether there was anything. Annotations stay.
 pub fn uninject_pod(pod: &mut Value) -> bool {
     removal::take_out(pod)
@@ -123,6 +135,19 @@ pub(crate) fn short(text: &str, most: usize) -> String {
     short
 }
 
+/// As many as are told, each as long as it is told.
+fn bounded(problems: &[String]) -> Vec<String> {
+    let told = problems.iter().take(MOST_PROBLEMS);
+    told.map(|problem| short(problem, LONGEST_PROBLEM))
+        .collect()
+}
+
+/// The namespace that the pod says itself.
+fn own_namespace(pod: &Value) -> Option<String> {
+    let name = pod.pointer("/metadata/namespace")?.as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// `pod` holds no injection.
 fn put_in(
     pod: &mut Value,
@@ -130,11 +155,7 @@ fn put_in(
     namespace: Option<&str>,
     installation: &Installation,
 ) -> Result<(), Refusal> {
-    let own = pod
-        .pointer("/metadata/namespace")
-        .and_then(Value::as_str)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned);
+    let own = own_namespace(pod);
     let namespace = own.as_deref().or(namespace);
     let listeners = Listeners::of(request, namespace, &installation.cluster_domain)?;
     let mode = request.sidecar.unwrap_or(installation.sidecar);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::inject::{Installation, Outcome, inject_pod, uninject_pod};
+use crate::inject::{self, Installation, Outcome, inject_pod, uninject_pod};
 
 use document::{Document, documents};
 use workload::Workload;
@@ -45,6 +45,8 @@ pub struct Rewritten {
     pub text: String,
     /// Pods that have a sidecar now, or had one before it was taken out.
     pub pods: usize,
+    /// What is to be told of them, in the form of what is wrong.
+    pub warnings: Vec<String>,
 }
 
 /// Why nothing was written. One line for each problem.
@@ -81,23 +83,23 @@ pub fn run(files: &[PathBuf], change: &Change) -> Result<(), Error> {
     let mut whole = Rewritten {
         text: String::new(),
         pods: 0,
+        warnings: Vec::new(),
     };
     let mut problems = Vec::new();
     for file in files {
         let name = shown(file);
         let text = read(file, &name, &mut left)?;
+        let of_file = |found: Vec<String>| {
+            let name = name.clone();
+            found.into_iter().map(move |told| format!("{name}, {told}"))
+        };
         match rewrite(&text, change) {
             Ok(rewritten) => {
                 join(&mut whole.text, &rewritten.text);
                 whole.pods += rewritten.pods;
+                whole.warnings.extend(of_file(rewritten.warnings));
             }
-            Err(found) => {
-                problems.extend(
-                    found
-                        .into_iter()
-                        .map(|problem| format!("{name}, {problem}")),
-                );
-            }
+            Err(found) => problems.extend(of_file(found)),
         }
     }
     if !problems.is_empty() {
@@ -111,6 +113,9 @@ pub fn run(files: &[PathBuf], change: &Change) -> Result<(), Error> {
             Change::Uninject => "no pod here has an injected sidecar",
         };
         eprintln!("podrobin: note: {note}");
+    }
+    for warning in &whole.warnings {
+        eprintln!("podrobin: warning: {warning}");
     }
     let mut out = io::stdout().lock();
     out.write_all(whole.text.as_bytes())
@@ -126,6 +131,7 @@ pub fn rewrite(text: &str, change: &Change) -> Result<Rewritten, Vec<String>> {
     let mut rewritten = Rewritten {
         text: String::with_capacity(text.len()),
         pods: 0,
+        warnings: Vec::new(),
     };
     let mut problems = Vec::new();
     for (index, document) in documents(text)
@@ -135,17 +141,18 @@ pub fn rewrite(text: &str, change: &Change) -> Result<Rewritten, Vec<String>> {
     {
         let mut objects = document.objects.clone();
         for object in &mut objects {
-            workload::each(object, &mut |mut workload: Workload<'_>| match change_pod(
-                &mut workload,
-                change,
-            ) {
-                Ok(true) => rewritten.pods += 1,
-                Ok(false) => {}
-                Err(problem) => problems.push(format!(
-                    "document {}, {}: {problem}",
-                    index + 1,
-                    workload.name
-                )),
+            workload::each(object, &mut |mut workload: Workload<'_>| {
+                let changed = change_pod(&mut workload, change);
+                let told =
+                    |text: String| format!("document {}, {}: {text}", index + 1, workload.name);
+                match changed {
+                    Ok(Some(warnings)) => {
+                        rewritten.pods += 1;
+                        rewritten.warnings.extend(warnings.into_iter().map(told));
+                    }
+                    Ok(None) => {}
+                    Err(problem) => problems.push(told(problem)),
+                }
             });
         }
         write(&mut rewritten.text, &document, &objects).map_err(|error| vec![error])?;
@@ -156,10 +163,10 @@ pub fn rewrite(text: &str, change: &Change) -> Result<Rewritten, Vec<String>> {
     }
 }
 
-/// Says whether the pod has a sidecar now, or had one that is out.
-fn change_pod(workload: &mut Workload<'_>, change: &Change) -> Result<bool, String> {
+/// Of a pod that has a sidecar now, or had one that is out: what is to be told of it.
+fn change_pod(workload: &mut Workload<'_>, change: &Change) -> Result<Option<Vec<String>>, String> {
     match change {
-        Change::Uninject => Ok(uninject_pod(workload.pod)),
+        Change::Uninject => Ok(uninject_pod(workload.pod).then(Vec::new)),
         Change::Inject {
             installation,
             namespace,
@@ -171,7 +178,12 @@ fn change_pod(workload: &mut Workload<'_>, change: &Change) -> Result<bool, Stri
             annotate(workload.pod, annotations);
             let namespace = workload.namespace.as_deref().or(namespace.as_deref());
             match inject_pod(workload.pod, namespace, installation) {
-                Ok(outcome) => Ok(outcome != Outcome::NotAsked),
+                Ok(Outcome::NotAsked) => Ok(None),
+                Ok(_) => Ok(Some(inject::warnings(
+                    workload.pod,
+                    namespace,
+                    installation,
+                ))),
                 Err(refusal) => Err(refusal.to_string()),
             }
         }

@@ -4,6 +4,7 @@ mod again;
 mod capture;
 mod properties;
 mod refusals;
+mod warnings;
 
 use super::*;
 use serde_json::json;

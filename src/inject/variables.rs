@@ -100,7 +100,7 @@ pub(super) fn remove(
 }
 
 /// Which containers start after the sidecar.
-fn later(mode: SidecarMode) -> &'static [&'static str] {
+pub(super) fn later(mode: SidecarMode) -> &'static [&'static str] {
     match mode {
         SidecarMode::Native => &[INIT_CONTAINERS, CONTAINERS],
         SidecarMode::Plain => &[CONTAINERS],

@@ -60,11 +60,12 @@ impl Checked {
     }
 
     /// Whether from now on nobody gets traffic before a check is passed. To be asked after [`settle`](Self::settle).
-    pub(super) fn begins_to_wait(&mut self) -> bool {
+    /// `panics`: all are used for another reason.
+    pub(super) fn begins_to_wait(&mut self, panics: bool) -> bool {
         let mut verdicts = self.tracks.values().map(Track::verdict);
         let any_passed = verdicts.any(|verdict| *verdict == Verdict::Healthy);
         let before = self.waits;
-        self.waits = !self.tracks.is_empty() && !any_passed && !self.panic;
+        self.waits = !self.tracks.is_empty() && !any_passed && !self.panic && !panics;
         self.waits && !before
     }
 
@@ -141,7 +142,7 @@ mod tests {
                 let let_through = used.iter().filter(|pod| checked.lets_through(pod)).count();
                 let passed = used.iter().filter(|pod| *checked.verdict(pod) == Verdict::Healthy).count();
                 let waiting = let_through == 0 && !used.is_empty();
-                prop_assert_eq!(checked.begins_to_wait(), waiting && !waited);
+                prop_assert_eq!(checked.begins_to_wait(false), waiting && !waited);
                 waited = waiting;
                 let unchecked = used.iter().filter(|pod| *checked.verdict(pod) == Verdict::Unchecked).count();
                 if passed > 0 {

@@ -14,6 +14,7 @@ use crate::snapshot::{Health, Member, Snapshot};
 impl Membership {
     pub(super) fn publish(&mut self, now: Instant) {
         self.guard(now);
+        self.tell_of_waiting();
         self.version += 1;
         let mut members: Vec<Member> = self
             .endpoints

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::Membership;
+use super::checked::Checked;
 use super::panic::PanicGuard;
 use crate::endpoint::Identity;
 use crate::health_check::Report;
@@ -19,12 +20,6 @@ impl Membership {
             checked.use_only(&used.map(|endpoint| &endpoint.identity).collect());
             if checked.settle() {
                 log_panic(&self.target, checked.panics());
-            }
-            if checked.begins_to_wait() {
-                info!(
-                    target = self.target,
-                    "requests are held until a pod passes its health check (--new-pods wait)"
-                );
             }
         }
         self.count_used(now);
@@ -107,6 +102,18 @@ impl Membership {
             );
         }
         self.count_used(now);
+    }
+
+    /// Says when from now on all wait for a first check. Only after [`guard`](Self::guard) is known whether they do.
+    pub(super) fn tell_of_waiting(&mut self) {
+        let panics = self.panics();
+        let begins = |checked: &mut Checked| checked.begins_to_wait(panics);
+        if self.checked.as_mut().is_some_and(begins) {
+            info!(
+                target = self.target,
+                "requests are held until a pod passes its health check (--new-pods wait)"
+            );
+        }
     }
 
     /// Whether it would be left out for its checks, or for what is held against it. Whoever waits for a first check is not:

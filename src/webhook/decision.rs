@@ -41,6 +41,8 @@ pub struct Decision {
     pub dry_run: bool,
     /// What the pod asks for wrongly, a sentence each.
     pub problems: Vec<String>,
+    /// What it has a sidecar in spite of.
+    pub warnings: Vec<String>,
 }
 
 /// Characters of a warning that clients are sure to show (`AdmissionResponse.warnings`).
@@ -97,6 +99,7 @@ pub fn decide(body: &[u8], rules: &Rules) -> Result<Decision, Malformed> {
         pod: String::new(),
         dry_run: request.dry_run.unwrap_or_default(),
         problems: Vec::new(),
+        warnings: Vec::new(),
     };
     if !creates_pod {
         return Ok(decision);
@@ -109,6 +112,13 @@ pub fn decide(body: &[u8], rules: &Rules) -> Result<Decision, Malformed> {
         Ok(outcome) => {
             decision.outcome = outcome.into();
             decision.patch(&object, &pod);
+            if outcome != inject::Outcome::NotAsked {
+                decision.warn(&inject::warnings(
+                    &pod,
+                    namespace.as_deref(),
+                    &rules.installation,
+                ));
+            }
         }
         Err(refusal) => decision.refuse(&refusal, rules.strict),
     }
@@ -150,24 +160,30 @@ impl Decision {
                 ),
             });
         } else {
-            self.response.warnings = warnings(&self.problems);
+            self.response.warnings = warnings("podrobin: no sidecar: ", &self.problems);
         }
+    }
+
+    /// No reason to refuse, however strict.
+    fn warn(&mut self, found: &[String]) {
+        self.warnings = found.iter().map(|text| line(text)).collect();
+        self.response.warnings = warnings("podrobin: ", &self.warnings);
     }
 }
 
 /// A warning for each problem, as many and as long as clients show.
-fn warnings(problems: &[String]) -> Vec<String> {
+fn warnings(start: &str, problems: &[String]) -> Vec<String> {
     let shown = match problems.len() {
         ..=MOST_WARNINGS => problems.len(),
         _ => MOST_WARNINGS - 1,
     };
     let mut warnings: Vec<String> = problems[..shown]
         .iter()
-        .map(|problem| shortened(&format!("podrobin: no sidecar: {problem}"), LONGEST_WARNING))
+        .map(|problem| shortened(&format!("{start}{problem}"), LONGEST_WARNING))
         .collect();
     if shown < problems.len() {
         let more = problems.len() - shown;
-        warnings.push(format!("podrobin: no sidecar: and {more} problems more"));
+        warnings.push(format!("{start}and {more} problems more"));
     }
     warnings
 }

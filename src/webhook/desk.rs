@@ -207,11 +207,21 @@ fn tell(decision: &Decision) {
         pod,
         dry_run,
         problems,
+        warnings,
         ..
     } = decision;
     let (namespace, pod, dry_run) = (namespace.as_str(), pod.as_str(), *dry_run);
     match outcome {
-        Outcome::Injected => info!(namespace, pod, dry_run, "sidecar injected"),
+        Outcome::Injected if warnings.is_empty() => {
+            info!(namespace, pod, dry_run, "sidecar injected");
+        }
+        Outcome::Injected => info!(
+            namespace,
+            pod,
+            dry_run,
+            warning = warnings.join("; "),
+            "sidecar injected"
+        ),
         Outcome::Refused => info!(
             namespace,
             pod,

@@ -135,6 +135,34 @@ async fn a_refusal_names_file_document_and_object_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn what_goes_past_the_sidecar_is_told_and_written_all_the_same() {
+    let good = std::fs::read_to_string(goldens().join("capture.in.yaml")).unwrap();
+    let app = "image: registry.example/app:1";
+    let args = format!("{app}\n          args: [\"--cart=cart.shop.svc.cluster.local.:80\"]");
+    let dotted = good.replace(app, &args);
+    assert_ne!(dotted, good);
+    let output = run(&["inject"], &format!("{good}---\n{dotted}")).await;
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "podrobin: warning: standard input, document 2, StatefulSet shop/client: container app has \
+         cart.shop.svc.cluster.local. in its args: leave the dot at its end away, or use PODROBIN_CART_URL, as with it \
+         most resolvers ask DNS and go past the sidecar\n"
+    );
+    let written = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(meaning(&written).len(), 2);
+    let again = run(&["inject"], &written).await;
+    assert_eq!(again.stdout, written.as_bytes());
+    assert!(
+        String::from_utf8(again.stderr)
+            .unwrap()
+            .contains(": warning: ")
+    );
+    let back = run(&["uninject"], &written).await;
+    assert!(back.status.success() && back.stderr.is_empty());
+}
+
+#[tokio::test]
 async fn where_no_pod_asks_a_note_says_how() {
     for (command, word) in [("inject", "podrobin.io/service"), ("uninject", "no pod")] {
         let output = run(&[command], "kind: ConfigMap\n").await;

@@ -196,6 +196,35 @@ fn a_pod_on_the_hosts_network_is_made_without_sidecar() {
 }
 
 #[test]
+fn a_pod_that_goes_past_its_sidecar_is_injected_with_a_warning_however_strict() {
+    let mut object = pod(Some("cart:80"));
+    object["metadata"]["annotations"]["podrobin.io/capture"] = json!("true");
+    object["spec"]["containers"][0]["env"][0] =
+        json!({"name": "CART_URL", "value": "http://s3cret@cart.shop.svc.cluster.local./"});
+    for strict in [false, true] {
+        let decision = decided(&review(&object), strict);
+        assert_eq!(decision.outcome, Outcome::Injected);
+        let response = answer(&decision);
+        assert_eq!(response["allowed"], true);
+        let injected = patched(&object, &response);
+        assert_eq!(
+            response["warnings"],
+            json!([
+                "podrobin: container app has cart.shop.svc.cluster.local. in variable CART_URL: leave the dot at its end \
+                 away, or use PODROBIN_CART_URL, as with it most resolvers ask DNS and go past the sidecar"
+            ])
+        );
+        // It is in the log as well, where no value may be.
+        assert_eq!(decision.warnings.len(), 1);
+        let again = answer(&decided(&review(&injected), strict));
+        assert_eq!(again["warnings"], response["warnings"]);
+    }
+    object["metadata"]["annotations"]["podrobin.io/inject"] = json!("false");
+    let response = answer(&decided(&review(&object), false));
+    assert!(response.get("warnings").is_none());
+}
+
+#[test]
 fn strict_refuses_it_with_the_same_words() {
     let mut object = pod(Some("cart:http"));
     object["metadata"]["annotations"]["podrobin.io/policy"] = json!("fairest");
@@ -212,11 +241,11 @@ fn strict_refuses_it_with_the_same_words() {
 #[test]
 fn many_problems_are_counted_where_they_are_not_shown() {
     let problems: Vec<String> = (0..20).map(|n| format!("problem {n}")).collect();
-    let shown = warnings(&problems);
+    let shown = warnings("podrobin: no sidecar: ", &problems);
     assert_eq!(shown.len(), MOST_WARNINGS);
     assert_eq!(shown[0], "podrobin: no sidecar: problem 0");
     assert_eq!(shown[7], "podrobin: no sidecar: and 13 problems more");
-    assert_eq!(warnings(&problems[..8]).len(), 8);
+    assert_eq!(warnings("", &problems[..8]).len(), 8);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Checks that leave too few pods, by `--panic-threshold`.
 
+use serde_json::Value;
+
+use super::waiting::gated;
 use super::*;
+use crate::support::Slices;
 
 #[tokio::test]
 async fn below_the_threshold_pods_that_fail_their_checks_are_used_until_enough_pass() {
@@ -32,4 +36,40 @@ async fn below_the_threshold_pods_that_fail_their_checks_are_used_until_enough_p
     sidecar.until_state(&pods[0], "unhealthy").await;
     sidecar.until_state(&pods[1], "ready").await;
     assert_eq!(sidecar.metric("podrobin_panic", &[]).await, 0.0);
+}
+
+#[tokio::test]
+async fn that_requests_are_held_is_said_when_they_are_and_not_when_all_pods_are_used() {
+    let well = Arc::new(AtomicBool::new(true));
+    let told = telling("told", &well).await;
+    let (second, _never) = gated("second").await;
+    let (third, _neither) = gated("third").await;
+    let slices = Slices::of([&told]);
+    let sidecar = Sidecar::watching(&slices)
+        .with("--health-check", "http:/healthz")
+        .with("--health-check-interval", "50ms")
+        .with("--health-check-timeout", "60s")
+        .with("--new-pods", "wait")
+        .with("--panic-threshold", "60")
+        .with("--hold", "30s")
+        .start()
+        .await;
+    let held = |line: &Value| field(line, "message").starts_with("requests are held until");
+    let panic = |line: &Value| field(line, "message").starts_with("panic: fewer than");
+    sidecar.until_state(&told, "ready").await;
+    slices.set([&told, &second]);
+    sidecar.until_state(&second, "unchecked").await;
+    let before = sidecar.log.matching(held).len();
+    // The one that has passed fails: of two only the one that waits is usable.
+    well.store(false, Relaxed);
+    sidecar.until_state(&second, "panic").await;
+    sidecar.log.until("the panic", 1, panic).await;
+    assert_eq!(sidecar.log.matching(held).len(), before);
+    // Two of three are enough, but have to be checked.
+    slices.set([&told, &second, &third]);
+    sidecar.until_state(&second, "unchecked").await;
+    sidecar
+        .log
+        .until("requests that are held", before + 1, held)
+        .await;
 }

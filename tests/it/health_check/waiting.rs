@@ -11,7 +11,7 @@ use crate::support::pod::Session;
 use crate::support::{Pod, Sidecar, Slices, soon};
 
 /// A pod whose checks are answered by so many permits as there are, and requests always.
-async fn gated(name: &str) -> (Pod, Arc<Semaphore>) {
+pub(super) async fn gated(name: &str) -> (Pod, Arc<Semaphore>) {
     let go = Arc::new(Semaphore::new(0));
     let gate = go.clone();
     let pod = Pod::scripted(name, move |mut session: Session| {
