@@ -147,7 +147,7 @@ impl Proxy {
         request: Request<Incoming>,
         client: Rc<Client>,
     ) -> Response<ResponseBody> {
-        client.begin();
+        let in_hand = client.begin();
         let mut record = Record::start(self.stats.clone(), self.worker, Instant::now());
         if let Some(log) = &self.access_log {
             record.log_to(
@@ -188,6 +188,7 @@ impl Proxy {
             // A tunnel is no request in flight any more: its permit is free again.
             let idle = self.settings.timeouts.tunnel_idle;
             client.switch(Tunnel::new(switched, record, idle, self.scratch.clone()));
+            in_hand.stay();
             return response;
         }
         if client.is_draining() {
@@ -208,6 +209,7 @@ impl Proxy {
             taking: Taking::begin(client),
             ends_with_connection,
             _permit: permit,
+            _in_hand: in_hand,
         });
         response
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::attempt::Attempt;
-use super::client::Taking;
+use super::client::{InHand, Taking};
 use super::headers;
 use super::record::Record;
 use super::replay::AttemptBody;
@@ -35,6 +35,8 @@ pub struct Company {
     pub ends_with_connection: bool,
     /// Its place among the requests in flight.
     pub _permit: Option<Permit>,
+    /// Its connection is busy with it.
+    pub _in_hand: InHand,
 }
 
 #[derive(Debug)]
@@ -241,7 +243,6 @@ impl Drop for ResponseBody {
             } else if client.is_overdue() || is_late {
                 record.cut(Kind::RequestTimeout);
             }
-            client.end();
         }
     }
 }

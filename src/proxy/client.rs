@@ -47,6 +47,11 @@ pub struct Client {
     tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
+/// A request of a client's.
+#[derive(Debug)]
+#[must_use]
+pub struct InHand(Option<Rc<Client>>);
+
 /// Bytes kept for heads between requests; a larger head is forgotten with its room.
 const USUAL_HEAD: usize = 4096;
 
@@ -142,12 +147,14 @@ impl Client {
         self.version
     }
 
-    /// A request's head is complete.
-    pub fn begin(&self) {
+    /// A request's head is complete. It is in hand until what this gives is dropped: with its response, or before there
+    /// is one.
+    pub fn begin(self: &Rc<Self>) -> InHand {
         self.in_flight.set(self.in_flight.get() + 1);
         self.begun.set(true);
         self.state.set(State::Busy);
         self.answered.set(false);
+        InHand(Some(self.clone()))
     }
 
     /// Whether there has been a request. Before the first, all that hyper would write is its own word on bytes that are
@@ -196,7 +203,7 @@ impl Client {
     }
 
     /// The response has been handed over to its last byte, or given up.
-    pub fn end(&self) {
+    fn end(&self) {
         let mut head = self.head.borrow_mut();
         head.clear();
         head.shrink_to(USUAL_HEAD);
@@ -270,6 +277,21 @@ impl Client {
     fn enter(&self, state: State) {
         self.state.set(state);
         self.since.set(Instant::now());
+    }
+}
+
+impl InHand {
+    /// The connection has become a tunnel: it is never between requests any more.
+    pub fn stay(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if let Some(client) = &self.0 {
+            client.end();
+        }
     }
 }
 

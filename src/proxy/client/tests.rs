@@ -43,15 +43,14 @@ async fn a_first_heads_time_runs_from_the_connections_first_moment() {
     assert_eq!(client.deadline(), Some((opened + HEADER, Expired::Quiet)));
     client.read(b"GET");
     assert_eq!(client.deadline(), Some((opened + HEADER, Expired::Head)));
-    client.begin();
+    let _in_hand = client.begin();
     assert_eq!(client.deadline(), None);
 }
 
 #[tokio::test]
 async fn a_later_heads_time_runs_from_its_first_byte_and_idleness_from_the_last_end() {
     let client = client().await;
-    client.begin();
-    client.end();
+    drop(client.begin());
     let (idle_until, expired) = client.deadline().unwrap();
     assert_eq!(
         (idle_until, expired),
@@ -68,10 +67,10 @@ async fn the_head_is_kept_until_its_request_ends_and_bodies_are_not() {
     let client = client().await;
     client.read(b"GET / ");
     client.read(b"HTTP");
-    client.begin();
+    let in_hand = client.begin();
     client.read(b"body");
     assert_eq!(&*client.raw_head(), b"GET / HTTP");
-    client.end();
+    drop(in_hand);
     assert!(client.raw_head().is_empty());
 }
 
@@ -93,14 +92,14 @@ async fn an_ipv4_client_on_an_ipv6_socket_is_named_by_its_ipv4_address() {
 async fn a_request_has_its_deadline_from_the_responses_head_to_its_end() {
     let client = client().await;
     let over = Instant::now() + HEADER;
-    client.begin();
+    let in_hand = client.begin();
     client.set_deadline(over);
     assert_eq!(client.deadline(), None);
     client.answer();
     assert_eq!(client.deadline(), Some((over, Expired::Request)));
     assert!(!client.is_overdue());
-    client.end();
-    client.begin();
+    drop(in_hand);
+    let _in_hand = client.begin();
     client.answer();
     assert_eq!(client.deadline(), None);
 }
@@ -115,7 +114,7 @@ fn stalled(client: &Client) -> Option<Instant> {
 #[tokio::test]
 async fn a_response_that_is_not_asked_on_stalls_from_when_that_is_seen() {
     let client = client().await;
-    client.begin();
+    let _in_hand = client.begin();
     let mut taking = Taking::begin(client.clone());
     client.answer();
     let since = stalled(&client).unwrap();
@@ -132,7 +131,7 @@ async fn a_response_that_is_not_asked_on_stalls_from_when_that_is_seen() {
 #[tokio::test]
 async fn one_response_that_waits_for_its_pod_speaks_for_all_of_a_connection() {
     let client = client().await;
-    client.begin();
+    let _in_hand = client.begin();
     let taken = Taking::begin(client.clone());
     let mut asking = Taking::begin(client.clone());
     let since = stalled(&client).unwrap();
@@ -151,7 +150,7 @@ async fn one_response_that_waits_for_its_pod_speaks_for_all_of_a_connection() {
 #[tokio::test]
 async fn the_nearer_of_a_requests_end_and_a_stalls_end_counts() {
     let client = client().await;
-    client.begin();
+    let _in_hand = client.begin();
     let _taking = Taking::begin(client.clone());
     client.answer();
     for (limit, expected) in [(STALL / 2, Expired::Request), (STALL * 2, Expired::Stalled)] {

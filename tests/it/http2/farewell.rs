@@ -6,7 +6,7 @@ use crate::support::frames::{self, Frame, GOAWAY};
 use crate::support::http2;
 use crate::support::log::field;
 use crate::support::wire::Wire;
-use crate::support::{Pod, Sidecar, soon};
+use crate::support::{Pod, Sidecar, manners, soon};
 
 #[tokio::test]
 async fn a_drain_says_so_serves_what_is_under_way_and_ends_the_connection() {
@@ -87,6 +87,25 @@ async fn a_client_with_nothing_to_say_is_told_and_let_go() {
     let sidecar = plan.start().await;
     let mut wire = Wire::connect(sidecar.proxy).await.unwrap();
     wire.begin_as_client(&[]).await.unwrap();
+    let goaway = soon("the farewell", wire.frame_of(GOAWAY)).await.unwrap();
+    assert_eq!(goaway.code(), 0);
+    soon("the end", wire.gone()).await;
+}
+
+/// As callers do whose time is up, over and over on one connection.
+#[tokio::test]
+async fn a_client_that_cancelled_its_request_is_told_and_let_go_as_well() {
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let plan = Sidecar::over([&silent]).with("--client-idle-timeout", "300ms");
+    let sidecar = plan.start().await;
+    let mut wire = Wire::connect(sidecar.proxy).await.unwrap();
+    wire.begin_as_client(&[]).await.unwrap();
+    wire.send_frame(&Frame::get(1, "/")).await.unwrap();
+    silent
+        .until("the request", |record| record.requests.len() == 1)
+        .await;
+    let cancel = h2::Reason::CANCEL.into();
+    wire.send_frame(&Frame::reset(1, cancel)).await.unwrap();
     let goaway = soon("the farewell", wire.frame_of(GOAWAY)).await.unwrap();
     assert_eq!(goaway.code(), 0);
     soon("the end", wire.gone()).await;
