@@ -37,6 +37,8 @@ impl Proxy {
     ) -> Result<Response<ResponseBody>, Failure> {
         let mut tried: Vec<Rc<Upstream<AttemptBody>>> = Vec::new();
         let mut retries = 0;
+        // Whether the next attempt is among them.
+        let mut counted = true;
         let mut lost = 0;
         loop {
             let Chosen {
@@ -46,7 +48,7 @@ impl Proxy {
                 connection,
                 again,
             } = self.choose(&tried, client, &outgoing).await?;
-            if again {
+            if again && !std::mem::replace(&mut counted, true) {
                 // Nobody is left who was not asked: from here on each attempt counts.
                 retries += 1;
             }
@@ -127,6 +129,7 @@ impl Proxy {
                     (wait, setback.blame != Blame::Refused)
                 }
             };
+            counted = counts;
             retries += u32::from(counts);
             tried.push(upstream);
             if !wait.is_zero() {

@@ -344,3 +344,23 @@ async fn refusals_do_not_use_up_the_retries_while_another_pod_may_answer() {
     }
     assert_eq!(alive.count("POST"), 10);
 }
+
+#[tokio::test]
+async fn where_no_other_pod_is_left_as_many_attempts_are_made() {
+    for (pods, retries, attempts) in [(1, "1", 2), (1, "2", 3), (2, "3", 4)] {
+        let names = &["a", "b"][..pods];
+        let mut pods = Vec::new();
+        for name in names {
+            pods.push(Pod::scripted(name, manners::reset_after_request).await);
+        }
+        let sidecar = Sidecar::over(&pods)
+            .without_budget()
+            .with("--retries", retries)
+            .start()
+            .await;
+        let answer = sidecar.get("/").await;
+        assert_eq!((answer.status(), answer.flag()), (502, Some("UC")));
+        let asked: usize = pods.iter().map(|pod| pod.count("GET")).sum();
+        assert_eq!(asked, attempts, "{retries} retries over {names:?}");
+    }
+}
