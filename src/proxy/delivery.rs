@@ -82,7 +82,9 @@ impl Proxy {
             if carrier.may_turn_away() {
                 outgoing.body.keep();
             }
-            let keep_copy = !last && may_return && outgoing.body.is_replayable();
+            // Another attempt may follow, or be sent beside this one.
+            let keep_copy =
+                (!last || attempt.may_be_hedged()) && may_return && outgoing.body.is_replayable();
             let scheme = match carrier.is_tls() {
                 true => Scheme::HTTPS,
                 false => Scheme::HTTP,
@@ -139,16 +141,18 @@ impl Proxy {
         attempt: &Attempt,
         last: bool,
     ) -> Result<Result<Response<Incoming>, SendError<AttemptBody>>, Late> {
-        // One that may be hedged has another pod sooner.
-        let moves = !last && !attempt.may_be_hedged() && self.may_move(outgoing);
-        let mut forsaken = pin!(moves.then(|| attempt.upstream().forsaken()));
+        let upstream = attempt.upstream();
+        let moves = !last && self.may_move(outgoing);
+        let mut forsaken = pin!(moves.then(|| upstream.forsaken()));
         let mut response = pin!(carrier.send(request));
         let body = &outgoing.body;
         let timeout = self.settings.timeouts.response;
         let per_try = self.settings.retry.per_try;
         let stall = outgoing.stall.filter(|_| body.is_unread());
         if timeout.is_none() && per_try.is_none() && stall.is_none() {
-            return self.unless_forsaken(response, forsaken, outgoing).await;
+            return self
+                .unless_forsaken(response, forsaken, upstream, outgoing)
+                .await;
         }
         let started = Instant::now();
         let mut now = started;
@@ -172,12 +176,15 @@ impl Proxy {
                 .chain(clients)
                 .min_by_key(|(deadline, _)| *deadline)
             else {
-                return self.unless_forsaken(response, forsaken, outgoing).await;
+                return self
+                    .unless_forsaken(response, forsaken, upstream, outgoing)
+                    .await;
             };
             if deadline <= now {
                 return Err(late);
             }
-            let sent = self.unless_forsaken(response.as_mut(), forsaken.as_mut(), outgoing);
+            let sent =
+                self.unless_forsaken(response.as_mut(), forsaken.as_mut(), upstream, outgoing);
             if let Ok(sent) = tokio::time::timeout_at(deadline.into(), sent).await {
                 return sent;
             }
@@ -196,24 +203,27 @@ impl Proxy {
     }
 
     /// Waits for `response`, but not for a pod that turns out to answer nobody, if another attempt can be paid for.
-    async fn unless_forsaken<T>(
+    async fn unless_forsaken<'a, T>(
         &self,
         mut response: Pin<&mut impl Future<Output = T>>,
-        mut forsaken: Pin<&mut Option<Notified<'_>>>,
+        mut forsaken: Pin<&mut Option<Notified<'a>>>,
+        upstream: &'a Upstream<AttemptBody>,
         outgoing: &Outgoing,
     ) -> Result<T, Late> {
-        if let Some(told) = forsaken.as_mut().as_pin_mut() {
+        while let Some(told) = forsaken.as_mut().as_pin_mut() {
             tokio::select! {
                 biased;
                 sent = &mut response => return Ok(sent),
                 () = told => {}
             }
-            // It is told once.
-            forsaken.set(None);
             // More of the body may have come by now than is kept.
-            if self.may_move(outgoing) && self.afford_retry(false) {
+            let moves = self.may_move(outgoing);
+            // One with another beside it has another pod already.
+            if moves && !outgoing.raced.get() && self.afford_retry(false) {
                 return Err(Late::Forsaken);
             }
+            // It is told again if the pod fails its trial, and there may be budget then.
+            forsaken.set(moves.then(|| upstream.forsaken()));
         }
         Ok(response.await)
     }

@@ -1,6 +1,6 @@
 //! One request, from what its client sent to a pod's response: checked, made ready for any pod, and answered in its time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use http::{Request, Response, Version, header};
@@ -101,6 +101,7 @@ impl Proxy {
             stall,
             deadline: timeout.map(Deadline::after),
             upgrade: RefCell::new(upgrade),
+            raced: Cell::new(false),
             key,
         })
     }

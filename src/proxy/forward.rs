@@ -71,6 +71,7 @@ impl Proxy {
                     let first = Start {
                         attempt,
                         again,
+                        last,
                         connection,
                     };
                     let race = self.race(first, alone, &outgoing, &mut tried, record);

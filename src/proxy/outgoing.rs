@@ -1,6 +1,6 @@
 //! A request ready for any pod, in the form of whichever protocol carries it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap};
@@ -30,6 +30,8 @@ pub struct Outgoing {
     pub deadline: Option<Deadline>,
     /// The switch of protocols it asks for, which only a pod over HTTP/1.1 gets to see.
     pub upgrade: RefCell<Option<Upgrade>>,
+    /// Two attempts are under way with it.
+    pub raced: Cell<bool>,
     /// What decides on its pod, where the policy goes by the request.
     pub key: Option<u64>,
 }

@@ -26,6 +26,8 @@ pub(super) struct Start {
     pub attempt: Attempt,
     /// The request has been at its pod before.
     pub again: bool,
+    /// None is to follow.
+    pub last: bool,
     /// The place of a new connection there, where one is needed and those are limited.
     pub connection: Option<ConnectionPermit>,
 }
@@ -64,6 +66,7 @@ impl Proxy {
         record: &mut Record,
     ) -> Run {
         let first_pod = first.attempt.upstream().clone();
+        let last = first.last;
         let is_due = due(first.attempt.started(), alone, outgoing.body.clone());
         let mut first = pin!(self.run(first, outgoing));
         tokio::select! {
@@ -71,9 +74,10 @@ impl Proxy {
             run = &mut first => return run,
             () = is_due => {}
         }
-        let Some(second) = self.second(&first_pod, tried, outgoing) else {
+        let Some(second) = self.second(&first_pod, tried, last, outgoing) else {
             return first.await;
         };
+        outgoing.raced.set(true);
         record.attempt(second.attempt.upstream());
         record.hedge(Hedged::Lost);
         let mut second = pin!(self.run(second, outgoing));
@@ -82,6 +86,7 @@ impl Proxy {
             run = &mut first => (run, false),
             run = &mut second => (run, true),
         };
+        outgoing.raced.set(false);
         let mut from_second = is_second;
         if !self.counts(&run, outgoing) {
             let spare = self.lay_aside(run, outgoing, tried);
@@ -125,16 +130,16 @@ impl Proxy {
         let Start {
             mut attempt,
             again,
+            last,
             connection,
         } = start;
-        // Its head may be needed again.
-        let delivered = self.deliver(&mut attempt, outgoing, false, again, connection);
+        let delivered = self.deliver(&mut attempt, outgoing, last, again, connection);
         let delivered = delivered.await;
         Run { attempt, delivered }
     }
 
     /// An attempt at another pod, if one is there at once and the budget allows it.
-    fn second(&self, first: &Pod, tried: &[Pod], outgoing: &Outgoing) -> Option<Start> {
+    fn second(&self, first: &Pod, tried: &[Pod], last: bool, outgoing: &Outgoing) -> Option<Start> {
         let now = Instant::now();
         if !self.budget.borrow_mut().affords(now) {
             self.counters().add(Count::HedgeRefused);
@@ -154,6 +159,7 @@ impl Proxy {
         Some(Start {
             attempt: Attempt::start(upstream, body, trial, permit, reporter, now),
             again,
+            last,
             connection,
         })
     }

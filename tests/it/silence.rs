@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use crate::support::client::{get, post};
 use crate::support::head::Message;
 use crate::support::log::field;
-use crate::support::{Client, Pod, Sidecar, eventually, http2, manners};
+use crate::support::pod::Session;
+use crate::support::{Client, Load, Pod, Sidecar, eventually, http2, manners};
 
 /// Many enough for the others to have answered what is asked of them, however workers share them.
 const CLIENTS: usize = 60;
@@ -141,11 +142,100 @@ async fn without_budget_requests_wait_on() {
     until_ejected(&sidecar).await;
     eventually("the retries to be refused", async || {
         let refused = sidecar.metric("podrobin_retries_refused_total", &[]).await;
-        (refused == (CLIENTS / 3) as f64).then_some(())
+        // They are refused again with each ejection.
+        (refused >= (CLIENTS / 3) as f64).then_some(())
     })
     .await;
     go.add_permits(CLIENTS);
     let answers = answers(clients).await;
     let from_silent = answers.iter().filter(|answer| answer.pod() == "silent");
     assert_eq!(from_silent.count(), CLIENTS / 3);
+}
+
+/// The hedge would come far too late.
+#[tokio::test]
+async fn a_request_that_has_not_been_hedged_yet_is_taken_back_as_well() {
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let [b, c] = others().await;
+    let plan = Sidecar::over([&silent, &b, &c]).with("--hedge", "10m");
+    let sidecar = plan.without_budget().start().await;
+    for answer in answers(ask_all(&sidecar).await).await {
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
+    assert_eq!(silent.record().heads.len(), CLIENTS / 3);
+}
+
+#[tokio::test]
+async fn what_the_budget_does_not_allow_is_taken_back_once_it_does() {
+    for hedge in ["10m", "50ms"] {
+        let silent = Pod::scripted("silent", manners::never_answer).await;
+        let [b, c] = others().await;
+        let sidecar = Sidecar::over([&silent, &b, &c])
+            .on_one_worker()
+            .with("--hedge", hedge)
+            .with("--retry-budget-ratio", "0.1")
+            .with("--retry-budget-floor", "0")
+            .start()
+            .await;
+        let clients = ask_all(&sidecar).await;
+        until_ejected(&sidecar).await;
+        eventually("a retry to be refused", async || {
+            let refused = sidecar.metric("podrobin_retries_refused_total", &[]).await;
+            (refused > 0.0).then_some(())
+        })
+        .await;
+        let load = Load::start(sidecar.proxy, 4);
+        for answer in answers(clients).await {
+            assert_eq!(answer.status(), 200, "{}", answer.text());
+        }
+        load.stop().await.assert_nothing_lost();
+    }
+}
+
+#[tokio::test]
+async fn after_its_last_retry_a_hedged_request_waits_on() {
+    const HEDGED: usize = 6;
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let fails = Arc::new(Semaphore::new(0));
+    let gate = fails.clone();
+    let failing = Pod::scripted("failing", move |mut session: Session| {
+        let gate = gate.clone();
+        async move {
+            while let Some(request) = session.request().await? {
+                if request.head.method() == "PUT" {
+                    gate.acquire().await.unwrap().forget();
+                    return session.wire.reset();
+                }
+                session.answer().await?;
+            }
+            Ok(())
+        }
+    })
+    .await;
+    let plan = Sidecar::over([&silent, &failing]).on_one_worker();
+    let plan = plan.with("--hedge", "50ms").with("--retries", "0");
+    let sidecar = plan.without_budget().start().await;
+    let mut clients = Vec::new();
+    for _ in 0..HEDGED {
+        let mut client = sidecar.client().await;
+        client
+            .send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        clients.push(client);
+    }
+    for pod in [&silent, &failing] {
+        pod.until("all PUTs", |record| record.requests.len() == HEDGED)
+            .await;
+    }
+    let load = Load::start(sidecar.proxy, 2);
+    // With answers between, lest it be ejected itself.
+    for _ in 0..HEDGED {
+        load.more(10).await;
+        fails.add_permits(1);
+    }
+    until_ejected(&sidecar).await;
+    load.more(50).await;
+    load.stop().await;
+    fails.add_permits(HEDGED);
+    assert_eq!(failing.count("PUT"), HEDGED);
 }
