@@ -114,8 +114,12 @@ impl Proxy {
     pub(super) fn has_pod(&self) -> bool {
         let may_share = self.pending.as_ref().is_none_or(|queue| queue.is_empty());
         let view = self.view.borrow();
-        let mut upstreams = view.upstreams.iter().flatten();
-        upstreams.any(|upstream| !upstream.has_ended() && !upstream.is_full(may_share))
+        // Some are kept of pods that are left out for a while.
+        let mut pods = view.snapshot.members.iter().zip(&view.upstreams);
+        pods.any(|(member, upstream)| {
+            let upstream = upstream.as_ref().filter(|_| member.gets_traffic());
+            upstream.is_some_and(|it| !it.has_ended() && !it.is_full(may_share))
+        })
     }
 
     /// A pod with room, unless others have waited for that for longer.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::support::client::get;
+use crate::support::client::{get, post};
 use crate::support::log::field;
 use crate::support::pod::Session;
 use crate::support::sidecar::Plan;
-use crate::support::{Client, Load, Pod, Sidecar, Slices, eventually};
+use crate::support::{Client, Load, Pod, Sidecar, Slices, eventually, manners};
 
 /// Nothing but an event ends a wait.
 fn patient(plan: Plan) -> Plan {
@@ -290,4 +290,38 @@ async fn a_tunnel_is_no_request_in_flight() {
     tunnel.send(SWITCH).await;
     assert_eq!(tunnel.head().await.status(), 101);
     assert_eq!(sidecar.get("/").await.pod(), "a");
+}
+
+/// It takes requests, but the other pod is left out and this one is full.
+#[tokio::test]
+async fn a_response_in_the_hand_is_not_given_up_for_a_pod_that_is_left_out() {
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nx-pod: busy\r\ncontent-length: 9\r\n\r\nbusy";
+    let broken = Pod::scripted("broken", manners::reset_after_request).await;
+    let busy = Pod::scripted("busy", |mut session: Session| async move {
+        while let Some(request) = session.request().await? {
+            match request.head.method() {
+                "GET" => session.wire.send(BUSY).await?,
+                _ => session.answer().await?,
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let sidecar = Sidecar::over([&broken, &busy])
+        .with("--max-pod-requests", "1")
+        .with("--pending", "0")
+        .with("--retry-on", "503")
+        .with("--eject-time", "10m")
+        .with("--eject-longest", "10m")
+        .start()
+        .await;
+    eventually("the broken pod to be left out", async || {
+        sidecar.client().await.ask(post("/", b"once")).await;
+        (sidecar.state_of(&broken).await["state"] == "ejected").then_some(())
+    })
+    .await;
+    let mut client = sidecar.client().await;
+    client.send(get("/")).await;
+    let head = client.head().await;
+    assert_eq!((head.status(), head.field("x-pod")), (503, Some("busy")));
 }
