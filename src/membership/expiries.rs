@@ -37,6 +37,10 @@ impl Membership {
         let mut changed = false;
         for (endpoint, cause) in found {
             let identity = &endpoint.identity;
+            // One that fails its checks is out already, and comes back with them.
+            if !self.lets_through(identity) {
+                continue;
+            }
             let ejected = self
                 .detector
                 .eject_outlier(identity, cause, self.used, first, now);

@@ -176,3 +176,32 @@ fn in_a_panic_ejection_goes_on_as_ever() {
     assert_eq!(states(&scene), ["ejected", "panic"]);
     assert_eq!(scene.picked(), [1]);
 }
+
+#[test]
+fn a_pod_that_fails_its_checks_is_not_ejected_by_comparison_and_comes_back_at_once() {
+    let choice = Choice {
+        health_check: Some(tcp(NewPods::Use)),
+        outliers: Some(Outliers {
+            failure_percentage: Some(50.0),
+            min_requests: 1,
+            min_pods: 2,
+            ..Outliers::default()
+        }),
+        ..round_robin()
+    };
+    let mut scene = Scene::with(choice, ready(&[1, 2, 3])).without_looks();
+    for (member, failed) in [(0, true), (1, false), (2, false)] {
+        let stats = scene.now().members[member].stats.clone();
+        let tally = stats.tally_shard(0).unwrap();
+        match failed {
+            true => tally.fail(),
+            false => tally.succeed(std::time::Duration::ZERO),
+        }
+    }
+    check(&mut scene, 0, false, 2);
+    let due = scene.membership.next_expiry().unwrap();
+    scene.membership.expire(due);
+    check(&mut scene, 0, true, 2);
+    assert_eq!(states(&scene), ["ready"; 3]);
+    assert_eq!(scene.picked(), [0, 1, 2]);
+}
