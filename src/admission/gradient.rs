@@ -196,7 +196,10 @@ impl Gradient {
         if is_idle || ratio > TOLERANCE + chance {
             self.baseline = Some(baseline.eased(mean));
         }
-        let gradient = (tolerance * ratio).clamp(STEEPEST, 1.0);
+        let gradient = match is_idle {
+            true => 1.0,
+            false => (tolerance * ratio).clamp(STEEPEST, 1.0),
+        };
         // Half of the way, lest the limit follow chance.
         let gradient = match gradient < CLEARLY {
             true => gradient,

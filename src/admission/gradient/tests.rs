@@ -355,3 +355,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn with_little_to_do_slow_answers_take_nothing_away() {
+    for seed in 0..SEEDS {
+        let mut scene = Scene::new(pod(32, 0.02, 1.0), seed);
+        scene.run(30.0);
+        // As in a quiet night, after which the day begins.
+        scene.rate = Some(0.5);
+        scene.next_arrival = scene.now;
+        scene.run(5.0);
+        let before = scene.gradient.limit() as f64;
+        let later = scene.run(600.0);
+        assert!(later > 0.8 * before, "{before} became {later}");
+    }
+}
