@@ -198,6 +198,10 @@ fn socket(address: SocketAddr, watch: Watch) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// The kernel refuses more seconds to a probe, or milliseconds to an acknowledgement, than so many bits hold.
+const LONGEST_PROBE: Duration = Duration::from_secs(i16::MAX as u64);
+const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_millis(i32::MAX as u64);
+
 impl Watch {
     fn set(self, socket: &SockRef<'_>) -> io::Result<()> {
         let keepalive = TcpKeepalive::new();
@@ -206,9 +210,9 @@ impl Watch {
                 .with_time(Duration::from_secs(15))
                 .with_interval(Duration::from_secs(5)),
             Self::Always(within) => {
-                socket.set_tcp_user_timeout(Some(within))?;
+                socket.set_tcp_user_timeout(Some(within.min(LONGEST_UNACKNOWLEDGED)))?;
                 // The kernel counts in whole seconds, from one.
-                let part = (within / 4).max(Duration::from_secs(1));
+                let part = (within / 4).clamp(Duration::from_secs(1), LONGEST_PROBE / 2);
                 keepalive.with_time(part * 2).with_interval(part)
             }
         };
@@ -237,6 +241,11 @@ mod tests {
         );
         let unacknowledged = options.tcp_user_timeout().unwrap();
         assert_eq!(unacknowledged, Some(Duration::from_secs(20)));
+
+        // Longer than the kernel can count.
+        let forever = socket(address, Watch::Always(Duration::from_secs(365 * 86_400))).unwrap();
+        let options = SockRef::from(&forever);
+        assert!(options.tcp_keepalive_time().unwrap() >= Duration::from_secs(8 * 3600));
 
         let own = socket(address, Watch::Idle).unwrap();
         let options = SockRef::from(&own);
