@@ -136,8 +136,9 @@ pub struct Membership {
     reports: Option<Reports>,
     /// Sorted by identity, no identity twice.
     endpoints: Vec<Arc<Endpoint>>,
-    /// How many of them the list and their checks would give traffic to.
+    /// How many of them the list and their checks would give traffic to: those of weight 0 only if there are no others.
     used: usize,
+    all_drained: bool,
     /// Terminating endpoints whose containers have ended, which the list says later.
     ended: HashSet<Identity>,
     stats: HashMap<Identity, Arc<EndpointStats>>,
@@ -192,6 +193,7 @@ impl Membership {
             reports,
             endpoints: Vec::new(),
             used: 0,
+            all_drained: false,
             ended: HashSet::new(),
             stats: HashMap::new(),
             totals,

@@ -38,7 +38,7 @@ impl Membership {
         for (endpoint, cause) in found {
             let identity = &endpoint.identity;
             // One that fails its checks is out already, and comes back with them.
-            if !self.lets_through(identity) {
+            if !self.is_judged(&endpoint) {
                 continue;
             }
             let ejected = self
@@ -55,7 +55,7 @@ impl Membership {
         let mut silent = Vec::new();
         if let Some(due) = listening.as_mut().filter(|due| due.next() <= now) {
             let pods = counted(&self.endpoints, &self.stats)
-                .filter(|(endpoint, _)| self.lets_through(&endpoint.identity));
+                .filter(|(endpoint, _)| self.is_judged(endpoint));
             silent = due.listen(pods, &self.totals, now);
         }
         self.listening = listening;

@@ -31,12 +31,15 @@ impl Membership {
         let Some(index) = self.position(identity) else {
             return false;
         };
-        if !self.endpoints[index].is_used() || !self.lets_through(identity) {
+        if !self.is_let_through(&self.endpoints[index]) {
             return false;
         }
         if fact.refused && self.endpoints[index].standing == Standing::Fallback {
             self.end(index);
             return true;
+        }
+        if !self.is_judged(&self.endpoints[index]) {
+            return false;
         }
         let peers = self.peers(identity);
         let changed = self

@@ -85,6 +85,7 @@ impl Membership {
     /// A terminating pod that refuses a connection is not coming back: its containers are not started again. The
     /// list may need another second to say so, and with none left requests are held rather than refused.
     pub(super) fn end(&mut self, index: usize) {
+        self.used -= usize::from(self.is_judged(&self.endpoints[index]));
         let mut endpoint = (*self.endpoints[index]).clone();
         endpoint.standing = Standing::Terminating;
         self.ended.insert(endpoint.identity.clone());
@@ -94,7 +95,6 @@ impl Membership {
             "ended: it is terminating and refuses connections"
         );
         self.endpoints[index] = Arc::new(endpoint);
-        self.used -= 1;
     }
 
     /// Says who came, who went and who changed, in one line.

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::Membership;
 use super::checked::Checked;
 use super::panic::PanicGuard;
-use crate::endpoint::Identity;
+use crate::endpoint::{Endpoint, Identity};
 use crate::health_check::Report;
 use crate::outlier::Verdict;
 
@@ -25,13 +25,16 @@ impl Membership {
         self.count_used(now);
     }
 
-    /// Of those that their checks let through, never more are ejected than may be.
+    /// Of those that their checks let through, never more are ejected than may be. One of weight 0 is not among them,
+    /// unless all are: it gets nothing, and would keep its place in vain.
     fn count_used(&mut self, now: Instant) {
+        let mut used = self.endpoints.iter();
+        self.all_drained =
+            !used.any(|endpoint| self.is_let_through(endpoint) && endpoint.weight > 0);
         let used = self.endpoints.iter();
-        let used = used.filter(|endpoint| endpoint.is_used());
         let used: HashSet<&Identity> = used
+            .filter(|endpoint| self.is_judged(endpoint))
             .map(|endpoint| &endpoint.identity)
-            .filter(|identity| self.lets_through(identity))
             .collect();
         self.used = used.len();
         self.detector.retain(&used, now);
@@ -61,10 +64,16 @@ impl Membership {
         }
     }
 
-    /// Whether its checks let it have traffic.
-    pub(super) fn lets_through(&self, identity: &Identity) -> bool {
+    /// Whether it may be ejected for what comes of its requests.
+    pub(super) fn is_judged(&self, endpoint: &Endpoint) -> bool {
+        self.is_let_through(endpoint) && (endpoint.weight > 0 || self.all_drained)
+    }
+
+    /// Whether the list and its checks let it have traffic.
+    pub(super) fn is_let_through(&self, endpoint: &Endpoint) -> bool {
         let checked = self.checked.as_ref();
-        self.panics() || checked.is_none_or(|checked| checked.lets_through(identity))
+        let passes = checked.is_none_or(|checked| checked.lets_through(&endpoint.identity));
+        endpoint.is_used() && (self.panics() || passes)
     }
 
     /// Has all pods used where too few are usable, and no longer than that.

@@ -133,3 +133,26 @@ fn a_set_that_shrinks_takes_an_ejected_pod_back_rather_than_lose_more_than_half(
     assert_eq!(scene.picked(), [0]);
     assert_eq!(scene.now().members[0].state(), "ready");
 }
+
+#[test]
+fn a_drained_pod_takes_no_place_among_those_that_may_be_ejected() {
+    let now = Instant::now();
+    let drained = |numbers: &[u8]| {
+        let mut list = ready(&[1, 2, 3]);
+        for number in numbers {
+            list[usize::from(*number) - 1].weight = 0;
+        }
+        list
+    };
+    let mut scene = Scene::of(ready(&[1, 2, 3]));
+    scene.fail(0, THRESHOLD, now);
+    assert_eq!(scene.picked(), [1, 2]);
+    scene.list(drained(&[1]));
+    scene.fail(1, THRESHOLD, now);
+    assert_eq!(scene.picked(), [2]);
+    // Where no other pod is left to send anything to, it is as good as any.
+    let mut scene = Scene::of(drained(&[1, 2, 3]));
+    scene.fail(0, THRESHOLD, now);
+    scene.fail(1, THRESHOLD, now);
+    assert_eq!(scene.picked(), [1, 2]);
+}
