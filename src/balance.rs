@@ -154,11 +154,10 @@ impl Balancer {
 
     /// What is counted of an endpoint that is new: with what the policy has to know.
     pub fn stats(&self, workers: usize, now: Instant) -> EndpointStats {
+        let stats = EndpointStats::new(workers, now);
         let stats = match &self.state {
-            State::PeakEwma { decay } => {
-                EndpointStats::with_latency(workers, PeakEwma::new(*decay, now))
-            }
-            _ => EndpointStats::new(workers),
+            State::PeakEwma { decay } => stats.with_latency(PeakEwma::new(*decay, now)),
+            _ => stats,
         };
         let stats = match self.error_penalty {
             Some(penalty) => stats.with_reports(Reported::new(penalty, now)),

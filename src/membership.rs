@@ -44,7 +44,7 @@ use crate::stats::{EndpointStats, TargetStats};
 use checked::Checked;
 use listening::Listening;
 use outliers::Comparison;
-use panic::PanicGuard;
+use panic::{PanicGuard, Threshold};
 use ramping::Ramping;
 use reports::Reports;
 
@@ -93,7 +93,7 @@ impl Rooms {
     /// The bounds of a pod that is new.
     fn bound(&self, stats: EndpointStats, workers: usize, now: Instant) -> EndpointStats {
         let stats = match self.requests {
-            Some(requests) => stats.limited(self.limit(requests, now)),
+            Some(requests) => stats.with_limit(self.limit(requests, now)),
             None => stats,
         };
         match self.connections {
@@ -189,7 +189,9 @@ impl Membership {
             comparison: choice
                 .outliers
                 .map(|settings| Comparison::new(settings, now)),
-            guard: choice.panic_threshold.map(PanicGuard::new),
+            guard: choice
+                .panic_threshold
+                .map(|percent| PanicGuard::new(Threshold::Percent(percent))),
             reports,
             endpoints: Vec::new(),
             used: 0,

@@ -13,6 +13,7 @@ pub mod body;
 mod budget;
 mod choose;
 pub mod client;
+mod counters;
 mod delivery;
 mod discard;
 mod exchange;
@@ -43,8 +44,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
-use http_body::Body;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Notify, watch};
 
@@ -54,12 +54,12 @@ use crate::discovery;
 use crate::error::Kind;
 use crate::pool;
 use crate::relay::Scratch;
-use crate::stats::{TargetShard, TargetStats};
 
-use answer::Failure;
+use answer::{Asked, Failure, close_after};
 use body::{Company, ResponseBody};
 use budget::Budget;
 use client::{Client, Taking};
+use counters::Counters;
 use hedging::Hedging;
 use record::Record;
 use reporter::Reporter;
@@ -75,7 +75,7 @@ pub struct Proxy {
     target: Arc<str>,
     settings: Settings,
     worker: usize,
-    stats: Arc<TargetStats>,
+    counters: Rc<Counters>,
     requests: Arc<Limit>,
     upgrades: Arc<Limit>,
     held: Arc<Limit>,
@@ -83,7 +83,7 @@ pub struct Proxy {
     status: watch::Receiver<discovery::Status>,
     access_log: Option<AccessLog>,
     default_host: HeaderValue,
-    reporter: Reporter,
+    reporter: Rc<Reporter>,
     budget: RefCell<Budget>,
     /// Where requests are sent to a second pod while the first is silent.
     hedging: Option<Rc<Hedging>>,
@@ -97,11 +97,11 @@ pub struct Proxy {
 impl Proxy {
     pub fn new(shared: &Shared, worker: usize) -> Rc<Self> {
         let snapshot = shared.snapshots.borrow().clone();
+        let counters = Counters::new(shared.stats.clone(), worker);
         let proxy = Self {
             target: shared.target.clone(),
             settings: shared.settings.clone(),
             worker,
-            stats: shared.stats.clone(),
             requests: shared.requests.clone(),
             upgrades: shared.upgrades.clone(),
             held: shared.held.clone(),
@@ -109,12 +109,11 @@ impl Proxy {
             status: shared.status.clone(),
             access_log: shared.access_log.clone(),
             default_host: shared.default_host.clone(),
-            reporter: Reporter::new(
+            reporter: Rc::new(Reporter::new(
                 shared.facts.clone(),
-                shared.stats.clone(),
-                worker,
+                counters.clone(),
                 shared.settings.failures.codes,
-            ),
+            )),
             budget: RefCell::new(Budget::new(
                 &shared.settings.retry,
                 shared.workers,
@@ -124,8 +123,9 @@ impl Proxy {
                 .settings
                 .retry
                 .hedge
-                .map(|hedge| Hedging::new(hedge, shared.stats.clone(), worker, Instant::now())),
+                .map(|hedge| Hedging::new(hedge, counters.clone(), Instant::now())),
             pool: pool::Shared::new(shared.settings.pool(), shared.stats.clone(), worker),
+            counters,
             scratch: Scratch::default(),
             view: RefCell::new(Rc::new(View {
                 snapshot: snapshot.clone(),
@@ -137,10 +137,6 @@ impl Proxy {
         Rc::new(proxy)
     }
 
-    fn counters(&self) -> &TargetShard {
-        self.stats.shard(self.worker)
-    }
-
     /// Answers one request.
     pub async fn handle(
         &self,
@@ -148,7 +144,7 @@ impl Proxy {
         client: Rc<Client>,
     ) -> Response<ResponseBody> {
         let in_hand = client.begin();
-        let mut record = Record::start(self.stats.clone(), self.worker, Instant::now());
+        let mut record = Record::start(self.counters.clone(), Instant::now());
         if let Some(log) = &self.access_log {
             record.log_to(
                 log,
@@ -158,31 +154,18 @@ impl Proxy {
                 request.uri(),
             );
         }
-        let has_body = !request.body().is_end_stream();
+        let asked = Asked::by(&request);
         let version = request.version();
-        let is_call = grpc::is_call(version, request.headers());
-        let is_head = request.method() == Method::HEAD;
         let permit = self.requests.enter();
         let answered = if permit.is_some() {
-            self.exchange(request, is_call, &client, &mut record).await
+            self.exchange(request, asked.is_call, &client, &mut record)
+                .await
         } else {
             Err(Failure::new(Kind::Overload, "too many requests in flight"))
         };
         let mut response = answered.unwrap_or_else(|failure| {
             record.failed(failure.kind);
-            let list_age = self.list_age();
-            let list_age = list_age.as_deref();
-            if is_call {
-                return failure.into_grpc(list_age);
-            }
-            let mut response = failure.into_response(list_age);
-            if is_head {
-                response.body_mut().leave_out();
-            }
-            if has_body {
-                close_after(&mut response);
-            }
-            response
+            failure.answer(asked, self.list_age().as_deref())
         });
         if let Some(switched) = response.body_mut().take_switched() {
             // A tunnel is no request in flight any more: its permit is free again.
@@ -217,7 +200,7 @@ impl Proxy {
     /// Counts a request that was answered before it could be read: it has a row of the error table, and no pod.
     pub fn count_refused(&self, kind: Kind) {
         let row = kind.row();
-        self.counters().finish(row.status, row.flag, Duration::ZERO);
+        self.counters.finish(row.status, row.flag, Duration::ZERO);
     }
 
     /// How long ago the list was known to be right, in words for an error.
@@ -232,11 +215,4 @@ impl Proxy {
 fn is_last(response: &Response<ResponseBody>) -> bool {
     let connection = response.headers().get(header::CONNECTION);
     connection.is_some_and(|option| option == "close")
-}
-
-/// What the client still sends after this response is nobody's: the connection ends with it.
-fn close_after(response: &mut Response<ResponseBody>) {
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
 }

@@ -78,7 +78,7 @@ impl Worker {
                 following.await;
                 drop(vital);
             });
-            tokio::task::spawn_local(accept(Acceptor {
+            let acceptor = Acceptor {
                 listener,
                 proxy,
                 shared,
@@ -86,7 +86,8 @@ impl Worker {
                 connections: self.connections.clone(),
                 vital: self.vital.clone(),
                 guard: guard.clone(),
-            }));
+            };
+            tokio::task::spawn_local(acceptor.run());
         }
         drop(guard);
         let _ = made.send(Ok(Handle::current().metrics()));
@@ -96,6 +97,7 @@ impl Worker {
     }
 }
 
+/// Takes the client connections of one listener.
 struct Acceptor {
     listener: TcpListener,
     proxy: Rc<Proxy>,
@@ -106,45 +108,42 @@ struct Acceptor {
     guard: drain::Guard,
 }
 
-/// Accepts until the drain begins, then what the kernel has queued, then closes the listener.
-async fn accept(mut acceptor: Acceptor) {
-    let mut starved = false;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = acceptor.listener.accept() => accepted,
-            () = acceptor.vital.drain.draining() => {
-                // The kernel may have more than the event loop has heard of; a close would reset it.
-                while let Some((stream, peer)) = net::accept_now(&acceptor.listener) {
-                    acceptor.take(stream, peer);
+impl Acceptor {
+    /// Accepts until the drain begins, then what the kernel has queued, then closes the listener.
+    async fn run(mut self) {
+        let mut starved = false;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = self.listener.accept() => accepted,
+                () = self.vital.drain.draining() => {
+                    // The kernel may have more than the event loop has heard of; a close would reset it.
+                    while let Some((stream, peer)) = net::accept_now(&self.listener) {
+                        self.take(stream, peer);
+                    }
+                    return;
                 }
-                return;
-            }
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                if starved {
-                    info!(
-                        target = &*acceptor.shared.target,
-                        "accepts connections again"
-                    );
-                    starved = false;
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    if starved {
+                        info!(target = &*self.shared.target, "accepts connections again");
+                        starved = false;
+                    }
+                    self.take(stream, peer);
                 }
-                acceptor.take(stream, peer);
-            }
-            Err(error) if is_of_connection(&error) => {}
-            Err(error) => {
-                if !starved {
-                    warn!(target = &*acceptor.shared.target, %error, "cannot accept connections; trying on");
-                    starved = true;
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) => {
+                    if !starved {
+                        warn!(target = &*self.shared.target, %error, "cannot accept connections; trying on");
+                        starved = true;
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-}
 
-impl Acceptor {
     fn take(&self, stream: TcpStream, peer: std::net::SocketAddr) {
         let connection = Connection::new(stream, peer, self.proxy.clone(), &self.shared.settings);
         let permit = self.connections.enter();

@@ -105,7 +105,7 @@ fn member(number: u8, standing: Standing, health: Health) -> Member {
         health,
         ramp: None,
         reported: None,
-        stats: Arc::new(EndpointStats::new(2)),
+        stats: Arc::new(EndpointStats::new(2, Instant::now())),
     }
 }
 
@@ -115,7 +115,7 @@ fn with_latency(number: u8) -> Member {
     let latency = PeakEwma::new(Duration::from_secs(10), now);
     latency.observe(Outcome::Answered, Duration::from_millis(20), now);
     Member {
-        stats: Arc::new(EndpointStats::with_latency(2, latency)),
+        stats: Arc::new(EndpointStats::new(2, now).with_latency(latency)),
         ..member(number, Standing::Ready, Health::Healthy)
     }
 }
@@ -125,7 +125,7 @@ fn limited(number: u8) -> Member {
     let pending = Pending::new(1);
     let limit = PodLimit::new(7, pending.clone());
     let connections = PodConnections::new(3, 2, pending);
-    let stats = EndpointStats::new(2).limited(limit);
+    let stats = EndpointStats::new(2, Instant::now()).with_limit(limit);
     Member {
         stats: Arc::new(stats.with_connections(connections)),
         ..member(number, Standing::Ready, Health::Healthy)

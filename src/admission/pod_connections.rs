@@ -16,9 +16,9 @@ use super::Pending;
 pub struct PodConnections {
     /// Whether a worker's own place is taken.
     own: Box<[CachePadded<AtomicBool>]>,
-    /// Places beside those.
+    /// Places beside those, and how many of them are taken.
     shared: usize,
-    used: CachePadded<AtomicUsize>,
+    shared_used: CachePadded<AtomicUsize>,
     /// Who waits for room at any pod of the target.
     pending: Arc<Pending>,
 }
@@ -37,7 +37,7 @@ impl PodConnections {
         Arc::new(Self {
             own: (0..workers).map(|_| CachePadded::default()).collect(),
             shared: most.saturating_sub(workers),
-            used: CachePadded::default(),
+            shared_used: CachePadded::default(),
             pending,
         })
     }
@@ -50,7 +50,7 @@ impl PodConnections {
         let is_shared = !is_own
             && may_share
             && self
-                .used
+                .shared_used
                 .fetch_update(SeqCst, Relaxed, |used| {
                     (used < self.shared).then_some(used + 1)
                 })
@@ -65,7 +65,7 @@ impl PodConnections {
     /// Whether [`enter`](Self::enter) would find a place now.
     pub fn has_room(&self, worker: usize, may_share: bool) -> bool {
         let is_own_free = self.own.get(worker).is_some_and(|own| !own.load(SeqCst));
-        is_own_free || (may_share && self.used.load(SeqCst) < self.shared)
+        is_own_free || (may_share && self.shared_used.load(SeqCst) < self.shared)
     }
 
     /// Whether a place that any worker may have can be taken by whoever comes now.
@@ -79,7 +79,7 @@ impl PodConnections {
 
     pub fn used(&self) -> usize {
         let own = self.own.iter().filter(|own| own.load(Relaxed)).count();
-        own + self.used.load(Relaxed)
+        own + self.shared_used.load(Relaxed)
     }
 }
 
@@ -106,7 +106,7 @@ impl Drop for ConnectionPermit {
         match self.bound.own.get(self.worker).filter(|_| self.is_own) {
             Some(own) => own.store(false, SeqCst),
             None => {
-                self.bound.used.fetch_sub(1, SeqCst);
+                self.bound.shared_used.fetch_sub(1, SeqCst);
             }
         }
         self.bound.pending.wake();

@@ -15,7 +15,7 @@ pub(super) fn candidate(member: usize, trial: bool) -> Candidate {
         trial,
         weight: 1,
         ramp: None,
-        stats: Arc::new(EndpointStats::new(1)),
+        stats: Arc::new(EndpointStats::new(1, Instant::now())),
     }
 }
 

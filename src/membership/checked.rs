@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::panic::{PanicGuard, Threshold};
 use crate::config::{NewPods, Thresholds};
 use crate::endpoint::Identity;
 use crate::health_check::{Report, Track, Verdict};
@@ -13,8 +14,8 @@ pub(super) struct Checked {
     new_pods: NewPods,
     /// Of those that the list uses.
     tracks: HashMap<Identity, Track>,
-    /// No pod has passed, and so all are used.
-    panic: bool,
+    /// Whether all are used, as none has passed.
+    guard: PanicGuard,
     /// No pod gets traffic, as some have yet to be checked.
     waits: bool,
 }
@@ -25,7 +26,7 @@ impl Checked {
             thresholds,
             new_pods,
             tracks: HashMap::new(),
-            panic: false,
+            guard: PanicGuard::new(Threshold::OnePod),
             waits: false,
         }
     }
@@ -51,12 +52,15 @@ impl Checked {
     /// Whether all pods must be used though none has passed its check; true if that has changed. It begins when all have
     /// failed theirs, so that pods that are new wait for a check and no longer; and ends when one passes.
     pub(super) fn settle(&mut self) -> bool {
-        let mut verdicts = self.tracks.values().map(Track::verdict);
-        let any_passed = verdicts.clone().any(|verdict| *verdict == Verdict::Healthy);
-        let all_failed = verdicts.all(|verdict| matches!(verdict, Verdict::Unhealthy(_)));
-        let before = self.panic;
-        self.panic = !self.tracks.is_empty() && !any_passed && (before || all_failed);
-        self.panic != before
+        let panics = self.panics();
+        let usable = self.tracks.values().filter(|track| match track.verdict() {
+            Verdict::Healthy => true,
+            // It may pass; but that is no reason to end what has begun.
+            Verdict::Unchecked => !panics,
+            Verdict::Unhealthy(_) => false,
+        });
+        let usable = usable.count();
+        self.guard.settle(usable, self.tracks.len())
     }
 
     /// Whether from now on nobody gets traffic before a check is passed. To be asked after [`settle`](Self::settle).
@@ -65,12 +69,12 @@ impl Checked {
         let mut verdicts = self.tracks.values().map(Track::verdict);
         let any_passed = verdicts.any(|verdict| *verdict == Verdict::Healthy);
         let before = self.waits;
-        self.waits = !self.tracks.is_empty() && !any_passed && !self.panic && !panics;
+        self.waits = !self.tracks.is_empty() && !any_passed && !self.panics() && !panics;
         self.waits && !before
     }
 
     pub(super) fn panics(&self) -> bool {
-        self.panic
+        self.guard.panics()
     }
 
     pub(super) fn verdict(&self, identity: &Identity) -> &Verdict {
@@ -84,7 +88,7 @@ impl Checked {
 
     /// Whether the pod may get traffic, as far as checks go.
     pub(super) fn lets_through(&self, identity: &Identity) -> bool {
-        self.panic || *self.verdict(identity) == Verdict::Healthy
+        self.panics() || *self.verdict(identity) == Verdict::Healthy
     }
 }
 

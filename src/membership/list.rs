@@ -11,6 +11,9 @@ use crate::discovery::Update;
 use crate::endpoint::{Endpoint, Identity, Standing};
 use crate::stats::EndpointStats;
 
+/// Changes that one log line names.
+const CHANGES_LOGGED: usize = 8;
+
 impl Membership {
     /// Replaces the list.
     pub fn apply(&mut self, mut update: Update, now: Instant) {
@@ -119,8 +122,7 @@ impl Membership {
                 Some(_) => {}
             }
         }
-        let still: std::collections::HashSet<&Identity> =
-            next.iter().map(|endpoint| &endpoint.identity).collect();
+        let still: HashSet<&Identity> = next.iter().map(|endpoint| &endpoint.identity).collect();
         for endpoint in &self.endpoints {
             if !still.contains(&endpoint.identity) {
                 changes.push(format!("-{}", endpoint.name()));
@@ -148,6 +150,3 @@ impl Membership {
         }
     }
 }
-
-/// Changes that one log line names.
-const CHANGES_LOGGED: usize = 8;

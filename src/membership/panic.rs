@@ -1,16 +1,24 @@
 //! Whether so few of a target's pods are usable that all are used.
 
+use std::fmt;
+
 /// A guard against leaving out too many: the few that are left would take everything and fall too, and what so many pods
 /// have in common is hardly theirs.
 #[derive(Debug)]
 pub(super) struct PanicGuard {
-    /// Percent of the pods; with fewer usable ones all are used.
-    threshold: usize,
+    threshold: Threshold,
     panics: bool,
 }
 
+/// With fewer usable pods all are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threshold {
+    OnePod,
+    Percent(usize),
+}
+
 impl PanicGuard {
-    pub(super) fn new(threshold: usize) -> Self {
+    pub(super) fn new(threshold: Threshold) -> Self {
         Self {
             threshold,
             panics: false,
@@ -20,7 +28,12 @@ impl PanicGuard {
     /// Takes in how many of the pods are usable. True if it is another answer than before.
     pub(super) fn settle(&mut self, usable: usize, pods: usize) -> bool {
         let before = self.panics;
-        self.panics = usable.saturating_mul(100) < pods.saturating_mul(self.threshold);
+        self.panics = match self.threshold {
+            Threshold::OnePod => pods > 0 && usable == 0,
+            Threshold::Percent(percent) => {
+                usable.saturating_mul(100) < pods.saturating_mul(percent)
+            }
+        };
         self.panics != before
     }
 
@@ -28,8 +41,17 @@ impl PanicGuard {
         self.panics
     }
 
-    pub(super) fn threshold(&self) -> usize {
+    pub(super) fn threshold(&self) -> Threshold {
         self.threshold
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnePod => f.write_str("one pod"),
+            Self::Percent(percent) => write!(f, "{percent} % of the pods"),
+        }
     }
 }
 
@@ -41,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_panic_begins_below_the_threshold_and_ends_at_it() {
-        let mut guard = PanicGuard::new(50);
+        let mut guard = PanicGuard::new(Threshold::Percent(50));
         for (usable, pods, changed, panics) in [
             (0, 0, false, false),
             (2, 4, false, false),
@@ -57,13 +79,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn where_one_pod_is_enough_a_panic_lasts_while_there_is_none() {
+        let mut guard = PanicGuard::new(Threshold::OnePod);
+        for (usable, pods, changed, panics) in [
+            (0, 0, false, false),
+            (1, 1000, false, false),
+            (0, 1000, true, true),
+            (0, 1, false, true),
+            (1, 1, true, false),
+            (0, 2, true, true),
+            (0, 0, true, false),
+        ] {
+            assert_eq!(guard.settle(usable, pods), changed, "{usable} of {pods}");
+            assert_eq!(guard.panics(), panics, "{usable} of {pods}");
+        }
+    }
+
     proptest! {
         #[test]
         fn it_is_on_where_the_share_is_below_the_threshold_and_nowhere_else(
             threshold in 1_usize..=99,
             counts in prop::collection::vec((0_usize..1200, 0_usize..1200), 1..20),
         ) {
-            let mut guard = PanicGuard::new(threshold);
+            let mut guard = PanicGuard::new(Threshold::Percent(threshold));
             for (usable, pods) in counts {
                 let usable = usable.min(pods);
                 let before = guard.panics();

@@ -9,8 +9,7 @@ mod silence;
 
 use super::*;
 use crate::balance::Ask;
-use crate::endpoint::AppProtocol;
-use crate::endpoint::Standing;
+use crate::endpoint::{AppProtocol, Standing};
 use crate::error::{Flag, Kind};
 use crate::outlier::{Cause, Outcome, Rule};
 use crate::snapshot::{Health, Member};

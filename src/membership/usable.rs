@@ -98,16 +98,12 @@ impl Membership {
         if guard.panics() {
             warn!(
                 target = self.target,
-                usable,
-                pods,
-                "panic: fewer than {threshold} % of the pods are usable, so all are used"
+                usable, pods, "panic: fewer than {threshold} are usable, so all are used"
             );
         } else {
             info!(
                 target = self.target,
-                usable,
-                pods,
-                "no panic any more: {threshold} % of the pods are usable, and no others are used"
+                usable, pods, "no panic any more: {threshold} are usable, and no others are used"
             );
         }
         self.count_used(now);

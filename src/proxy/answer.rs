@@ -1,7 +1,8 @@
 //! Our own answers: what a client is told when no pod's response can be passed on.
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 
 use super::body::ResponseBody;
 use super::grpc;
@@ -15,6 +16,25 @@ pub const X_PODROBIN_ERROR: HeaderName = HeaderName::from_static("x-podrobin-err
 pub struct Failure {
     pub kind: Kind,
     pub reason: String,
+}
+
+/// What a request says of the form of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// It is a gRPC call.
+    pub is_call: bool,
+    is_head: bool,
+    has_body: bool,
+}
+
+impl Asked {
+    pub fn by<B: Body>(request: &Request<B>) -> Self {
+        Self {
+            is_call: grpc::is_call(request.version(), request.headers()),
+            is_head: request.method() == Method::HEAD,
+            has_body: !request.body().is_end_stream(),
+        }
+    }
 }
 
 impl Failure {
@@ -32,8 +52,23 @@ impl Failure {
         format!("podrobin {flag}: {}{age}", self.reason)
     }
 
+    /// The response in the form that was asked for.
+    pub(super) fn answer(self, asked: Asked, list_age: Option<&str>) -> Response<ResponseBody> {
+        if asked.is_call {
+            return self.into_grpc(list_age);
+        }
+        let mut response = self.into_response(list_age);
+        if asked.is_head {
+            response.body_mut().leave_out();
+        }
+        if asked.has_body {
+            close_after(&mut response);
+        }
+        response
+    }
+
     /// The response as a gRPC client reads it: a head that is all there is ("trailers-only"), with the table's code.
-    pub fn into_grpc(self, list_age: Option<&str>) -> Response<ResponseBody> {
+    fn into_grpc(self, list_age: Option<&str>) -> Response<ResponseBody> {
         let Row { code, flag, .. } = self.kind.row();
         let mut response = Response::new(ResponseBody::empty());
         let headers = response.headers_mut();
@@ -45,7 +80,7 @@ impl Failure {
     }
 
     /// The response as any other client reads it.
-    pub fn into_response(self, list_age: Option<&str>) -> Response<ResponseBody> {
+    fn into_response(self, list_age: Option<&str>) -> Response<ResponseBody> {
         let Row { status, flag, .. } = self.kind.row();
         let text = self.sentence(list_age) + "\n";
         let length = HeaderValue::from(text.len());
@@ -66,6 +101,13 @@ impl Failure {
         }
         response
     }
+}
+
+/// What the client still sends after this response is nobody's: the connection ends with it.
+pub(super) fn close_after(response: &mut Response<ResponseBody>) {
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// After these the rest of the connection can't be trusted to be a request.

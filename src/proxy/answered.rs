@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::Body;
 
+use super::answer::close_after;
 use super::attempt::Attempt;
 use super::body::{ResponseBody, Upstreamed};
 use super::discard::discard;
@@ -13,7 +14,7 @@ use super::replay::AttemptBody;
 use super::tunnel::{Switched, switching};
 use super::upgrade::Protocols;
 use super::verdict::Verdict;
-use super::{close_after, grpc, headers};
+use super::{grpc, headers};
 use crate::config::{Failures, GrpcCode};
 use crate::pool::{Carrier, Incoming};
 

@@ -41,7 +41,7 @@ pub struct Attempt {
     upstream: Rc<Upstream<AttemptBody>>,
     /// The request's body, which may still be on its way.
     body: Replay,
-    reporter: Reporter,
+    reporter: Rc<Reporter>,
     started: Instant,
     before: Answers,
     /// When the request began to be sent, where that is of interest.
@@ -66,7 +66,7 @@ impl Attempt {
         body: Replay,
         trial: Option<TrialPass>,
         permit: Option<PodPermit>,
-        reporter: Reporter,
+        reporter: Rc<Reporter>,
         now: Instant,
     ) -> Self {
         let before = Answers::read(&upstream, &reporter);

@@ -10,6 +10,7 @@ use super::answer::Failure;
 use super::client::Client;
 use super::outgoing::Outgoing;
 use super::replay::AttemptBody;
+use super::view::View;
 use crate::admission::{ConnectionPermit, Pending, PodPermit};
 use crate::balance::{Ask, TrialPass};
 use crate::pool::Upstream;
@@ -142,33 +143,24 @@ impl Proxy {
         may_share: bool,
     ) -> Found<'_> {
         let view = self.view.borrow();
-        let upstream = |member: usize| view.upstreams.get(member)?.as_ref();
-        let was_tried = |upstream: &Upstream<AttemptBody>| {
-            tried
-                .iter()
-                .any(|tried| tried.identity() == upstream.identity())
-        };
-        let has_ended = |member| upstream(member).is_none_or(|upstream| upstream.has_ended());
-        let is_full = |member| upstream(member).is_some_and(|upstream| upstream.is_full(may_share));
-        // One request at a time: room there is not for everybody.
-        let is_on_trial = |member: usize| {
-            let member = view.snapshot.members.get(member);
-            member.is_some_and(|member| matches!(member.health, Health::Trial { .. }))
+        let sight = Sight {
+            view: &view,
+            tried,
+            may_share,
         };
         let picker = &view.snapshot.picker;
         let ask = Ask::now(outgoing.key);
         for _ in 0..MOST_LOOKS {
             let had_room = Cell::new(false);
+            let has_ended = |member| sight.has_ended(member);
             let is_out = |member| {
-                let out = has_ended(member) || is_full(member);
-                if !out && !is_on_trial(member) {
+                let out = has_ended(member) || sight.is_full(member);
+                if !out && !sight.is_on_trial(member) {
                     had_room.set(true);
                 }
                 out
             };
-            let pick = picker.pick(&ask, |member| {
-                upstream(member).is_some_and(|upstream| was_tried(upstream)) || is_out(member)
-            });
+            let pick = picker.pick(&ask, |member| sight.was_tried(member) || is_out(member));
             let Some(mut pick) = pick else {
                 return Found::Nobody;
             };
@@ -184,36 +176,76 @@ impl Proxy {
                     }
                 }
             }
-            let Some(upstream) = upstream(pick.member).filter(|upstream| !upstream.has_ended())
-            else {
+            let upstream = sight.upstream(pick.member);
+            let Some(upstream) = upstream.filter(|upstream| !upstream.has_ended()) else {
                 return Found::Nobody;
             };
-            let permit = match (upstream.limit(), &self.pending) {
-                (Some(limit), Some(queue)) => match limit.enter() {
-                    Some(permit) => Some(permit),
-                    // Another worker was faster, and there may be room elsewhere.
-                    None if had_room.get() => continue,
-                    None => return Found::Full(queue),
-                },
-                _ => None,
-            };
-            let connection = match (upstream.connection_permit(may_share), &self.pending) {
-                (Ok(connection), _) => connection,
-                (Err(_), _) if had_room.get() => continue,
-                (Err(_), Some(queue)) => return Found::Full(queue),
-                (Err(_), None) => return Found::Nobody,
-            };
-            return Found::Pod(Chosen {
-                connection,
-                again: was_tried(upstream),
-                upstream: upstream.clone(),
-                trial: pick.trial,
-                permit,
-            });
+            if let Some((permit, connection)) = places(upstream, may_share) {
+                return Found::Pod(Chosen {
+                    again: sight.was_tried(pick.member),
+                    upstream: upstream.clone(),
+                    trial: pick.trial,
+                    permit,
+                    connection,
+                });
+            }
+            // Another worker was faster, and there may be room elsewhere.
+            if !had_room.get() {
+                break;
+            }
         }
         match &self.pending {
             Some(queue) => Found::Full(queue),
             None => Found::Nobody,
         }
     }
+}
+
+/// The pods as one request sees them, by their place in the snapshot.
+struct Sight<'a> {
+    view: &'a View,
+    tried: &'a [Rc<Upstream<AttemptBody>>],
+    may_share: bool,
+}
+
+impl<'a> Sight<'a> {
+    fn upstream(&self, member: usize) -> Option<&'a Rc<Upstream<AttemptBody>>> {
+        self.view.upstreams.get(member)?.as_ref()
+    }
+
+    fn was_tried(&self, member: usize) -> bool {
+        self.upstream(member).is_some_and(|upstream| {
+            let mut tried = self.tried.iter();
+            tried.any(|tried| tried.identity() == upstream.identity())
+        })
+    }
+
+    fn has_ended(&self, member: usize) -> bool {
+        let upstream = self.upstream(member);
+        upstream.is_none_or(|upstream| upstream.has_ended())
+    }
+
+    fn is_full(&self, member: usize) -> bool {
+        let upstream = self.upstream(member);
+        upstream.is_some_and(|upstream| upstream.is_full(self.may_share))
+    }
+
+    /// One request at a time: room there is not for everybody.
+    fn is_on_trial(&self, member: usize) -> bool {
+        let member = self.view.snapshot.members.get(member);
+        member.is_some_and(|member| matches!(member.health, Health::Trial { .. }))
+    }
+}
+
+/// The places that a request takes at a pod, where those are limited; `None` where there is none left for it.
+fn places(
+    upstream: &Upstream<AttemptBody>,
+    may_share: bool,
+) -> Option<(Option<PodPermit>, Option<ConnectionPermit>)> {
+    let permit = match upstream.limit() {
+        Some(limit) => Some(limit.enter()?),
+        None => None,
+    };
+    let connection = upstream.connection_permit(may_share).ok()?;
+    Some((permit, connection))
 }

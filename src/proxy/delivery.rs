@@ -20,6 +20,17 @@ use crate::admission::ConnectionPermit;
 use crate::error::Kind;
 use crate::pool::{Carrier, ConnectError, Incoming, SendError, Upstream};
 
+/// An attempt that is to be delivered.
+pub(super) struct Start {
+    pub attempt: Attempt,
+    /// The request has been at its pod before.
+    pub again: bool,
+    /// None is to follow.
+    pub last: bool,
+    /// The place of a new connection there, where one is needed and those are limited.
+    pub connection: Option<ConnectionPermit>,
+}
+
 /// Who let a request wait for longer than this.
 enum Late {
     Pod(Kind, Duration),
@@ -62,19 +73,22 @@ impl Late {
 impl Proxy {
     /// One attempt at one pod: the request out, the head of a response in. Kept connections that turn out to be
     /// closed before they took a byte are passed over: they are none of the pod's doing, and a new connection to it is
-    /// tried last. Where the request comes `again`, those that ended together with its first one are told by the
-    /// kernel. `connection`: the place of a new one there.
+    /// tried last. Where the request comes again, those that ended together with its first one are told by the kernel.
     pub(super) async fn deliver(
         &self,
-        attempt: &mut Attempt,
+        start: &mut Start,
         outgoing: &Outgoing,
-        last: bool,
-        again: bool,
-        mut connection: Option<ConnectionPermit>,
     ) -> Result<Answered, Setback> {
+        let Start {
+            attempt,
+            again,
+            last,
+            connection,
+        } = start;
+        let last = *last;
         let upstream = &attempt.upstream().clone();
         loop {
-            let careful = again || !outgoing.idempotent;
+            let careful = *again || !outgoing.idempotent;
             let mut carrier = self.carrier(attempt, careful, connection.take()).await?;
             let version = carrier.version();
             // A pod may turn away a request without having looked at it, whatever was to be done there.

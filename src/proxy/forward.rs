@@ -11,9 +11,9 @@ use super::attempt::{Attempt, Blame};
 use super::body::ResponseBody;
 use super::choose::Chosen;
 use super::client::Client;
+use super::delivery::Start;
 use super::outgoing::Outgoing;
 use super::pause::{Pushback, pause};
-use super::race::Start;
 use super::record::Record;
 use super::replay::AttemptBody;
 use super::retry::{Failed, Told, may_retry, may_retry_answered};
@@ -41,45 +41,24 @@ impl Proxy {
         let mut counted = true;
         let mut lost = 0;
         loop {
-            let Chosen {
-                upstream,
-                trial,
-                permit,
-                connection,
-                again,
-            } = self.choose(&tried, client, &outgoing).await?;
-            if again && !std::mem::replace(&mut counted, true) {
+            let chosen = self.choose(&tried, client, &outgoing).await?;
+            if chosen.again && !std::mem::replace(&mut counted, true) {
                 // Nobody is left who was not asked: from here on each attempt counts.
                 retries += 1;
             }
-            record.attempt(&upstream);
-            let mut attempt = Attempt::start(
-                upstream,
-                outgoing.body.clone(),
-                trial,
-                permit,
-                self.reporter.clone(),
-                Instant::now(),
-            );
+            record.attempt(&chosen.upstream);
             let last = retries >= self.settings.retry.retries;
-            let delivered = match self.alone_for(&mut attempt, &outgoing, record) {
-                None => {
-                    let delivered = self.deliver(&mut attempt, &outgoing, last, again, connection);
-                    delivered.await
-                }
+            let mut start = self.start(chosen, last, &outgoing, Instant::now());
+            let delivered = match self.alone_for(&mut start.attempt, &outgoing, record) {
+                None => self.deliver(&mut start, &outgoing).await,
                 Some(alone) => {
-                    let first = Start {
-                        attempt,
-                        again,
-                        last,
-                        connection,
-                    };
-                    let race = self.race(first, alone, &outgoing, &mut tried, record);
+                    let race = self.race(start, alone, &outgoing, &mut tried, record);
                     let run = Box::pin(race).await;
-                    attempt = run.attempt;
+                    start = run.start;
                     run.delivered
                 }
             };
+            let attempt = &mut start.attempt;
             let upstream = attempt.upstream().clone();
             let (wait, counts) = match delivered {
                 Ok(answered) => {
@@ -92,39 +71,25 @@ impl Proxy {
                     };
                     let Some(wait) = wait.filter(|_| self.afford_retry(false)) else {
                         record.answered(answered.status());
-                        return Ok(answered.pass_on(attempt, client.version()));
+                        return Ok(answered.pass_on(start.attempt, client.version()));
                     };
-                    answered.discard(attempt);
+                    answered.discard(start.attempt);
                     if outgoing.is_call {
                         grpc::count_attempt(outgoing.headers.get_mut());
                     }
                     (wait, true)
                 }
                 Err(setback) => {
-                    let kind = setback.failure.kind;
-                    if kind == Kind::PodsFull && lost < MOST_LOST {
+                    if setback.failure.kind == Kind::PodsFull && lost < MOST_LOST {
                         lost += 1;
                         continue;
                     }
-                    let ended = fail(&mut attempt, &setback);
-                    let failed = Failed {
-                        kind,
-                        unsent: setback.unsent,
-                        replayable: outgoing.body.is_replayable(),
-                    };
-                    // What no pod has seen has no reason to wait, and what was waited for long enough has none.
-                    let wait = match setback.unsent || setback.moves {
-                        true => Duration::ZERO,
-                        false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
-                    };
                     // One that has ended is not asked again: others answer, or the request waits for one.
-                    let is_over = (last && !ended)
-                        || !may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
-                        || !outgoing.outlasts(wait);
-                    if !setback.moves && (is_over || !self.afford_retry(setback.unsent)) {
+                    let last = !fail(attempt, &setback) && last;
+                    let Some(wait) = self.goes_on(&setback, last, &outgoing, retries) else {
                         record.received(outgoing.body.received());
                         return Err(setback.failure);
-                    }
+                    };
                     // A refusal takes no time and asks nothing of anybody: it is no reason to stop while others may
                     // answer.
                     (wait, setback.blame != Blame::Refused)
@@ -137,6 +102,59 @@ impl Proxy {
                 self.pause(wait, client, &outgoing).await?;
             }
         }
+    }
+
+    /// An attempt at a pod that was chosen for it.
+    pub(super) fn start(
+        &self,
+        chosen: Chosen,
+        last: bool,
+        outgoing: &Outgoing,
+        now: Instant,
+    ) -> Start {
+        let (body, reporter) = (outgoing.body.clone(), self.reporter.clone());
+        let Chosen {
+            upstream,
+            trial,
+            permit,
+            connection,
+            again,
+        } = chosen;
+        Start {
+            attempt: Attempt::start(upstream, body, trial, permit, reporter, now),
+            again,
+            last,
+            connection,
+        }
+    }
+
+    /// The wait before another attempt after one that failed; `None` where there is to be none.
+    fn goes_on(
+        &self,
+        setback: &Setback,
+        last: bool,
+        outgoing: &Outgoing,
+        retries: u32,
+    ) -> Option<Duration> {
+        // It was waited for long enough, and the next one is paid for.
+        if setback.moves {
+            return Some(Duration::ZERO);
+        }
+        let failed = Failed {
+            kind: setback.failure.kind,
+            unsent: setback.unsent,
+            replayable: outgoing.body.is_replayable(),
+        };
+        // What no pod has seen has no reason to wait.
+        let wait = match setback.unsent {
+            true => Duration::ZERO,
+            false => self.backoff(retries, Pushback::Nothing).unwrap_or_default(),
+        };
+        let may = !last
+            && may_retry(&self.settings.retry.on, failed, outgoing.idempotent)
+            && outgoing.outlasts(wait)
+            && self.afford_retry(setback.unsent);
+        may.then_some(wait)
     }
 
     /// The wait before another pod is asked for a better response; `None` where this one is to be passed on.
@@ -182,7 +200,7 @@ impl Proxy {
         } else {
             Count::RetryRefused
         };
-        self.counters().add(count);
+        self.counters.add(count);
         affordable
     }
 }

@@ -4,13 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::counters::Counters;
 use super::latencies::{End, Latencies};
 use crate::config::Hedge;
 use crate::endpoint::Identity;
-use crate::stats::TargetStats;
 
 /// Of one target, as one worker knows it.
 #[derive(Debug)]
@@ -22,11 +21,16 @@ pub struct Hedging {
     latencies: Option<RefCell<Latencies>>,
     /// Pods whose requests were given up, those of the last while.
     left: RefCell<HashMap<Identity, Left>>,
-    stats: Arc<TargetStats>,
-    worker: usize,
+    counters: Rc<Counters>,
 }
 
 /// A pod that has answered nothing since a request to it was given up.
+///
+/// The pod's own counters know of a silence only while a request waits there ([`EndpointStats::silence`]): they cannot
+/// tell a client that left from a pod that was too late, and a silence must not outlast the requests that suffer it.
+/// Here each request leaves before the next comes, so that there they would each begin another silence.
+///
+/// [`EndpointStats::silence`]: crate::stats::EndpointStats::silence
 #[derive(Clone, Copy, Debug)]
 struct Left {
     since: Instant,
@@ -38,19 +42,18 @@ struct Left {
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 impl Hedging {
-    pub fn new(hedge: Hedge, stats: Arc<TargetStats>, worker: usize, now: Instant) -> Rc<Self> {
+    pub fn new(hedge: Hedge, counters: Rc<Counters>, now: Instant) -> Rc<Self> {
         let (after, latencies) = match hedge {
             Hedge::After(time) => (Some(time), None),
             Hedge::Quantile { .. } => (None, Some(RefCell::new(Latencies::new(now)))),
         };
-        stats.shard(worker).set_hedge_after(after);
+        counters.set_hedge_after(after);
         Rc::new(Self {
             hedge,
             after: Cell::new(after),
             latencies,
             left: RefCell::default(),
-            stats,
-            worker,
+            counters,
         })
     }
 
@@ -99,14 +102,17 @@ impl Hedging {
             latencies.renew(now);
             let after = latencies.quantile(percent).map(|time| time.max(least));
             self.after.set(after);
-            self.stats.shard(self.worker).set_hedge_after(after);
+            self.counters.set_hedge_after(after);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::stats::TargetStats;
 
     fn pod() -> Identity {
         Identity {
@@ -118,7 +124,10 @@ mod tests {
     fn hedging(hedge: &str, now: Instant) -> (Rc<Hedging>, Arc<TargetStats>) {
         let stats = Arc::new(TargetStats::new(1));
         let hedge = hedge.parse().unwrap();
-        (Hedging::new(hedge, stats.clone(), 0, now), stats)
+        (
+            Hedging::new(hedge, Counters::new(stats.clone(), 0), now),
+            stats,
+        )
     }
 
     #[test]

@@ -8,33 +8,21 @@ use std::time::{Duration, Instant};
 use super::Proxy;
 use super::answered::Answered;
 use super::attempt::Attempt;
-use super::choose::Chosen;
+use super::delivery::Start;
 use super::forward::fail;
 use super::outgoing::Outgoing;
 use super::record::Record;
 use super::replay::{AttemptBody, Replay};
 use super::setback::Setback;
 use crate::access_log::Hedged;
-use crate::admission::ConnectionPermit;
 use crate::pool::Upstream;
 use crate::stats::Count;
 
 type Pod = Rc<Upstream<AttemptBody>>;
 
-/// An attempt that has not begun to do anything.
-pub(super) struct Start {
-    pub attempt: Attempt,
-    /// The request has been at its pod before.
-    pub again: bool,
-    /// None is to follow.
-    pub last: bool,
-    /// The place of a new connection there, where one is needed and those are limited.
-    pub connection: Option<ConnectionPermit>,
-}
-
 /// An attempt, and what it came to.
 pub(super) struct Run {
-    pub attempt: Attempt,
+    pub start: Start,
     pub delivered: Result<Answered, Setback>,
 }
 
@@ -90,28 +78,17 @@ impl Proxy {
         let mut from_second = is_second;
         if !self.counts(&run, outgoing) {
             let spare = self.lay_aside(run, outgoing, tried);
-            run = match is_second {
+            let other = match is_second {
                 true => first.as_mut().await,
                 false => second.as_mut().await,
             };
             from_second = !is_second;
-            match spare {
-                // An answer that does not count is better than none.
-                Some(spare) if run.delivered.is_err() => {
-                    self.lay_aside(run, outgoing, tried);
-                    run = spare;
-                }
-                Some(Run {
-                    attempt,
-                    delivered: Ok(answered),
-                }) => {
-                    tried.push(attempt.upstream().clone());
-                    answered.discard(attempt);
-                }
-                _ => {}
-            }
+            run = match spare {
+                Some(spare) => self.better(spare, other, outgoing, tried),
+                None => other,
+            };
         }
-        record.settle_on(run.attempt.upstream());
+        record.settle_on(run.start.attempt.upstream());
         match self.counts(&run, outgoing) {
             true if from_second => record.hedge(Hedged::Won),
             // The second one failed before.
@@ -126,42 +103,22 @@ impl Proxy {
         run
     }
 
-    async fn run(&self, start: Start, outgoing: &Outgoing) -> Run {
-        let Start {
-            mut attempt,
-            again,
-            last,
-            connection,
-        } = start;
-        let delivered = self.deliver(&mut attempt, outgoing, last, again, connection);
-        let delivered = delivered.await;
-        Run { attempt, delivered }
+    async fn run(&self, mut start: Start, outgoing: &Outgoing) -> Run {
+        let delivered = self.deliver(&mut start, outgoing).await;
+        Run { start, delivered }
     }
 
     /// An attempt at another pod, if one is there at once and the budget allows it.
     fn second(&self, first: &Pod, tried: &[Pod], last: bool, outgoing: &Outgoing) -> Option<Start> {
         let now = Instant::now();
         if !self.budget.borrow_mut().affords(now) {
-            self.counters().add(Count::HedgeRefused);
+            self.counters.add(Count::HedgeRefused);
             return None;
         }
         let tried = tried.iter().chain([first]).cloned().collect();
-        let Chosen {
-            upstream,
-            trial,
-            permit,
-            connection,
-            again,
-        } = self.choose_another(tried, outgoing)?;
+        let chosen = self.choose_another(tried, outgoing)?;
         self.budget.borrow_mut().withdraw(now);
-        let body = outgoing.body.clone();
-        let reporter = self.reporter.clone();
-        Some(Start {
-            attempt: Attempt::start(upstream, body, trial, permit, reporter, now),
-            again,
-            last,
-            connection,
-        })
+        Some(self.start(chosen, last, outgoing, now))
     }
 
     /// Whether a run brought an answer that is to be passed on.
@@ -178,8 +135,22 @@ impl Proxy {
         if run.delivered.is_ok() {
             return Some(run);
         }
-        tried.push(run.attempt.upstream().clone());
+        tried.push(run.start.attempt.upstream().clone());
         None
+    }
+
+    /// The other run, or what was laid `aside`: an answer that does not count is better than none.
+    fn better(&self, aside: Run, other: Run, outgoing: &Outgoing, tried: &mut Vec<Pod>) -> Run {
+        if other.delivered.is_err() {
+            self.lay_aside(other, outgoing, tried);
+            return aside;
+        }
+        let attempt = aside.start.attempt;
+        tried.push(attempt.upstream().clone());
+        if let Ok(answered) = aside.delivered {
+            answered.discard(attempt);
+        }
+        other
     }
 
     /// Has what a run came to told of its pod.
@@ -188,10 +159,10 @@ impl Proxy {
             Ok(answered) => {
                 let failures = &self.settings.failures;
                 let verdict = answered.verdict(failures, outgoing.is_call);
-                run.attempt.answered(verdict);
+                run.start.attempt.answered(verdict);
             }
             Err(setback) => {
-                fail(&mut run.attempt, setback);
+                fail(&mut run.start.attempt, setback);
             }
         }
     }

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode, Uri};
 
+use super::counters::Counters;
 use super::replay::AttemptBody;
 use crate::access_log::{AccessLog, Entry, Hedged};
 use crate::error::{Flag, Kind};
 use crate::pool::Upstream;
-use crate::stats::{Count, TargetStats};
+use crate::stats::Count;
 
 /// A request from its head to its last byte, or a tunnel's. Dropped before it is complete, its client left.
 #[derive(Debug)]
 pub struct Record {
-    stats: Arc<TargetStats>,
-    worker: usize,
+    counters: Rc<Counters>,
     started: Instant,
     upstream: Option<Rc<Upstream<AttemptBody>>>,
     attempts: u32,
@@ -47,11 +47,10 @@ struct Line {
 }
 
 impl Record {
-    pub fn start(stats: Arc<TargetStats>, worker: usize, now: Instant) -> Self {
-        stats.shard(worker).add(Count::RequestStarted);
+    pub fn start(counters: Rc<Counters>, now: Instant) -> Self {
+        counters.add(Count::RequestStarted);
         Self {
-            stats,
-            worker,
+            counters,
             started: now,
             upstream: None,
             attempts: 0,
@@ -88,7 +87,7 @@ impl Record {
 
     pub fn attempt(&mut self, upstream: &Rc<Upstream<AttemptBody>>) {
         self.attempts += 1;
-        self.stats.shard(self.worker).add(Count::Attempt);
+        self.counters.add(Count::Attempt);
         self.upstream = Some(upstream.clone());
     }
 
@@ -149,7 +148,7 @@ impl Record {
     pub fn switch(&mut self) {
         self.count_request();
         self.switched = true;
-        self.stats.shard(self.worker).add(Count::TunnelOpened);
+        self.counters.add(Count::TunnelOpened);
         if let Some(upstream) = &self.upstream {
             upstream.counters().open_tunnel();
         }
@@ -165,11 +164,11 @@ impl Record {
 
     fn count_request(&self) {
         let status = self.status.unwrap_or(Kind::ClientGone.row().status);
-        let shard = self.stats.shard(self.worker);
-        shard.add(Count::RequestEnded);
-        shard.finish(status, self.flag, self.started.elapsed());
+        self.counters.add(Count::RequestEnded);
+        self.counters
+            .finish(status, self.flag, self.started.elapsed());
         if let Some(hedged) = self.hedge {
-            shard.add(match hedged {
+            self.counters.add(match hedged {
                 Hedged::Won => Count::HedgeWon,
                 Hedged::Lost => Count::HedgeLost,
                 Hedged::Failed => Count::HedgeFailed,
@@ -181,7 +180,7 @@ impl Record {
     }
 
     fn count_tunnel(&self) {
-        self.stats.shard(self.worker).add(Count::TunnelClosed);
+        self.counters.add(Count::TunnelClosed);
         if let Some(upstream) = &self.upstream {
             upstream.counters().close_tunnel();
         }

@@ -1,19 +1,19 @@
 //! How what came of attempts reaches membership.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
+use super::counters::Counters;
 use crate::config::GrpcCodes;
 use crate::outlier::Fact;
-use crate::stats::{Count, TargetStats};
+use crate::stats::Count;
 
 /// Tells membership what came of attempts. Bounded: a fact that finds the queue full is dropped and counted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reporter {
     facts: mpsc::Sender<Fact>,
-    stats: Arc<TargetStats>,
-    worker: usize,
+    counters: Rc<Counters>,
     /// Of calls that count as failures of the pod, where some are named.
     pub(super) codes: Option<GrpcCodes>,
 }
@@ -21,14 +21,12 @@ pub struct Reporter {
 impl Reporter {
     pub fn new(
         facts: mpsc::Sender<Fact>,
-        stats: Arc<TargetStats>,
-        worker: usize,
+        counters: Rc<Counters>,
         codes: Option<GrpcCodes>,
     ) -> Self {
         Self {
             facts,
-            stats,
-            worker,
+            counters,
             codes,
         }
     }
@@ -44,10 +42,10 @@ impl Reporter {
 
     /// Attempts of this worker's that were answered.
     pub(super) fn answered(&self) -> u64 {
-        self.stats.shard(self.worker).count(Count::Answered)
+        self.counters.count(Count::Answered)
     }
 
     pub(super) fn count(&self, count: Count) {
-        self.stats.shard(self.worker).add(count);
+        self.counters.add(count);
     }
 }

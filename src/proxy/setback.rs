@@ -105,11 +105,7 @@ pub(super) fn setback(
 }
 
 /// How a pod is named to clients: never by its address.
-pub(super) fn label<B>(upstream: &Upstream<B>) -> String
-where
-    B: http_body::Body<Data = bytes::Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub(super) fn label(upstream: &Upstream<AttemptBody>) -> String {
     let endpoint = upstream.endpoint();
     endpoint
         .pod

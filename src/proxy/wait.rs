@@ -33,8 +33,8 @@ impl Proxy {
                 "no ready pod, and too many requests wait for one already",
             ));
         };
-        self.counters().add(Count::HeldStarted);
-        let _ended = Ended(self.counters(), Count::HeldEnded);
+        self.counters.add(Count::HeldStarted);
+        let _ended = Ended(&self.counters, Count::HeldEnded);
         tokio::select! {
             biased;
             () = has_left(client, outgoing) => {
@@ -98,8 +98,8 @@ impl Proxy {
                 "every pod is full, and too many requests wait for room already",
             ));
         };
-        self.counters().add(Count::PendingStarted);
-        let _ended = Ended(self.counters(), Count::PendingEnded);
+        self.counters.add(Count::PendingStarted);
+        let _ended = Ended(&self.counters, Count::PendingEnded);
         let has_room = async {
             loop {
                 waiter.turn().await;
@@ -130,10 +130,10 @@ impl Proxy {
 
     /// Counts a request that finds no room, and says so every now and then.
     fn overflow(&self, queue: &Pending, count: Count) {
-        self.counters().add(count);
+        self.counters.add(count);
         if queue.is_news(Instant::now()) {
-            let refused = self.stats.count(Count::PendingRefused);
-            let timed_out = self.stats.count(Count::PendingTimedOut);
+            let refused = self.counters.all().count(Count::PendingRefused);
+            let timed_out = self.counters.all().count(Count::PendingTimedOut);
             warn!(
                 target = &*self.target,
                 refused,

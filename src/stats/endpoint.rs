@@ -21,6 +21,7 @@ pub use silence::Silence;
 #[derive(Debug)]
 pub struct EndpointStats {
     shards: Box<[CachePadded<EndpointShard>]>,
+    /// When it came: moments are kept as time since then.
     born: Instant,
     /// Set while membership counts failures against this endpoint: successes are news then.
     suspect: AtomicBool,
@@ -49,10 +50,10 @@ pub struct EndpointShard {
 }
 
 impl EndpointStats {
-    pub fn new(workers: usize) -> Self {
+    pub fn new(workers: usize, now: Instant) -> Self {
         Self {
             shards: (0..workers).map(|_| CachePadded::default()).collect(),
-            born: Instant::now(),
+            born: now,
             suspect: false.into(),
             latency: None,
             tallies: None,
@@ -63,10 +64,11 @@ impl EndpointStats {
     }
 
     /// With a moving average of its latency.
-    pub fn with_latency(workers: usize, latency: PeakEwma) -> Self {
+    #[must_use]
+    pub fn with_latency(self, latency: PeakEwma) -> Self {
         Self {
             latency: Some(latency),
-            ..Self::new(workers)
+            ..self
         }
     }
 
@@ -90,7 +92,8 @@ impl EndpointStats {
     }
 
     /// With a bound on requests in flight there.
-    pub fn limited(self, limit: Arc<PodLimit>) -> Self {
+    #[must_use]
+    pub fn with_limit(self, limit: Arc<PodLimit>) -> Self {
         Self {
             limit: Some(limit),
             ..self

@@ -1,14 +1,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
 use proptest::prelude::*;
 
 use super::*;
-use crate::admission::Waiter;
+use crate::admission::tests::requests::{self, Places, Requests, block_on, seek, tasks};
 
 #[test]
 fn each_worker_has_a_place_of_its_own_and_the_rest_is_for_whoever_comes_first() {
@@ -54,33 +51,18 @@ impl Scene {
     fn new(workers: usize, pods: usize, most: usize, queue: usize) -> Self {
         let pending = Pending::of_workers(queue, workers);
         let bound = |_| PodConnections::new(most, workers, pending.clone());
+        Self::over((0..pods).map(bound).collect(), workers, pending.clone())
+    }
+
+    fn over(pods: Vec<Arc<PodConnections>>, workers: usize, pending: Arc<Pending>) -> Self {
         let worker = |_| {
-            let idle = (0..pods).map(|_| Vec::new()).collect();
+            let idle = pods.iter().map(|_| Vec::new()).collect();
             Rc::new(RefCell::new(Worker { idle }))
         };
         Self {
-            pods: (0..pods).map(bound).collect(),
             workers: (0..workers).map(worker).collect(),
+            pods,
             pending,
-        }
-    }
-
-    /// As a worker does it: an idle connection or a new one, at any pod.
-    fn look(&self, worker: usize, may_share: bool) -> Option<Busy> {
-        let mut own = self.workers[worker].borrow_mut();
-        (0..self.pods.len()).find_map(|pod| {
-            let kept = own.idle[pod].pop();
-            let found = kept.or_else(|| self.pods[pod].enter(worker, may_share));
-            Some((pod, found?))
-        })
-    }
-
-    async fn wait(self, waiter: Waiter, worker: usize) -> Busy {
-        loop {
-            waiter.turn().await;
-            if let Some(found) = self.look(worker, waiter.is_first()) {
-                return found;
-            }
         }
     }
 
@@ -117,6 +99,24 @@ impl Scene {
     fn idle(&self, pod: usize) -> usize {
         let workers = self.workers.iter();
         workers.map(|worker| worker.borrow().idle[pod].len()).sum()
+    }
+}
+
+impl Places for Scene {
+    type Place = Busy;
+
+    fn pending(&self) -> &Arc<Pending> {
+        &self.pending
+    }
+
+    /// An idle connection or a new one, at any pod.
+    fn look(&self, worker: usize, may_share: bool) -> Option<Busy> {
+        let mut own = self.workers[worker].borrow_mut();
+        (0..self.pods.len()).find_map(|pod| {
+            let kept = own.idle[pod].pop();
+            let found = kept.or_else(|| self.pods[pod].enter(worker, may_share));
+            Some((pod, found?))
+        })
     }
 }
 
@@ -177,24 +177,12 @@ fn one_that_leaves_when_it_was_its_workers_turn_wakes_the_next() {
     assert!(scene.look(1, next.is_first()).is_some());
 }
 
-struct Request {
-    worker: usize,
-    number: usize,
-    waits: Option<LocalBoxFuture<'static, Busy>>,
-    busy: Option<Busy>,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    Arrive(usize),
-    /// One that is served ends, and leaves an idle connection.
-    End(usize),
-    /// Its connection breaks.
+    /// One that ends leaves an idle connection.
+    Request(requests::Event),
+    /// The connection of one that is served breaks.
     Break(usize),
-    /// One that waits leaves.
-    Leave(usize),
-    /// Its worker comes round to it.
-    Poll(usize),
     /// A worker closes what others wait for.
     Lend(usize),
     /// A worker closes what has lain idle for long.
@@ -204,11 +192,8 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let which = any::<usize>;
     prop_oneof![
-        4 => which().prop_map(Event::Arrive),
-        3 => which().prop_map(Event::End),
+        requests::WEIGHT => requests::event().prop_map(Event::Request),
         1 => which().prop_map(Event::Break),
-        1 => which().prop_map(Event::Leave),
-        3 => which().prop_map(Event::Poll),
         2 => which().prop_map(Event::Lend),
         1 => which().prop_map(Event::Expire),
     ]
@@ -227,83 +212,35 @@ proptest! {
     ) {
         let most = workers + more;
         let scene = Scene::new(workers, pods, most, queue);
-        let mut requests: Vec<Request> = Vec::new();
-        let mut last_served = vec![0; workers];
-        let cx = &mut Context::from_waker(Waker::noop());
-        for (number, event) in events.into_iter().enumerate() {
-            let (waiting, served): (Vec<_>, Vec<_>) = (0..requests.len())
-                .partition(|index| requests[*index].waits.is_some());
+        let mut requests = Requests::new(scene.clone(), workers, queue);
+        for event in events {
             match event {
-                Event::Arrive(worker) => {
-                    let worker = worker % workers;
-                    let is_empty = scene.pending.is_empty();
-                    let busy = is_empty.then(|| scene.look(worker, true)).flatten();
-                    let waits = match busy {
-                        Some(_) => None,
-                        None => scene.pending.join(worker).map(|waiter| {
-                            scene.clone().wait(waiter, worker).boxed_local()
-                        }),
-                    };
-                    if busy.is_some() || waits.is_some() {
-                        requests.push(Request { worker, number, waits, busy });
-                    } else {
-                        prop_assert_eq!(waiting.len(), queue, "refused before the queue is full");
+                Event::Request(event) => {
+                    if let Some((worker, busy)) = requests.on(event)? {
+                        scene.release(worker, busy);
                     }
                 }
-                Event::End(which) if !served.is_empty() => {
-                    let request = requests.remove(served[which % served.len()]);
-                    scene.release(request.worker, request.busy.unwrap());
-                }
-                Event::Break(which) if !served.is_empty() => {
-                    requests.remove(served[which % served.len()]);
-                }
-                Event::Leave(which) if !waiting.is_empty() => {
-                    requests.remove(waiting[which % waiting.len()]);
-                }
-                Event::Poll(which) if !waiting.is_empty() => {
-                    let request = &mut requests[waiting[which % waiting.len()]];
-                    if let Some(waits) = &mut request.waits
-                        && let Poll::Ready(busy) = waits.poll_unpin(cx)
-                    {
-                        request.waits = None;
-                        request.busy = Some(busy);
-                        let last = &mut last_served[request.worker];
-                        prop_assert!(request.number > *last, "out of turn");
-                        *last = request.number;
-                    }
-                }
+                Event::Break(which) => drop(requests.end(which)),
                 Event::Lend(worker) => scene.lend_if_wanted(worker % workers),
                 Event::Expire(worker) => {
                     let mut worker = scene.workers[worker % workers].borrow_mut();
                     worker.idle.iter_mut().for_each(Vec::clear);
                 }
-                _ => {}
             }
             for (pod, bound) in scene.pods.iter().enumerate() {
-                let busy = requests.iter().filter_map(|request| request.busy.as_ref());
-                let busy = busy.filter(|(at, _)| *at == pod).count();
+                let busy = requests.served().filter(|(at, _)| *at == pod).count();
                 let there = busy + scene.idle(pod);
                 prop_assert_eq!(there, bound.used());
                 prop_assert!(there <= most, "{} connections of {}", there, most);
             }
         }
-        // Each worker comes round to all that it has been woken for: as often as there are, as one may wake the next.
         for _ in 0..=requests.len() {
             for worker in 0..workers {
                 scene.lend_if_wanted(worker);
             }
-            for request in &mut requests {
-                if let Some(waits) = &mut request.waits
-                    && let Poll::Ready(busy) = waits.poll_unpin(cx)
-                {
-                    request.waits = None;
-                    request.busy = Some(busy);
-                }
-            }
+            requests.come_round();
         }
-        let waiting = requests.iter().filter(|request| request.waits.is_some());
-        for (place, request) in waiting.enumerate() {
-            let worker = request.worker;
+        for (place, worker) in requests.waiting().enumerate() {
             for (pod, bound) in scene.pods.iter().enumerate() {
                 prop_assert!(scene.workers[worker].borrow().idle[pod].is_empty(), "asleep beside an idle one");
                 prop_assert!(!bound.has_room(worker, place == 0), "asleep while there is room");
@@ -316,7 +253,7 @@ proptest! {
                 }
             }
         }
-        requests.clear();
+        drop(requests);
         for worker in &scene.workers {
             worker.borrow_mut().idle.clear();
         }
@@ -332,79 +269,37 @@ fn threads_that_connect_keep_lend_and_leave_make_none_too_many_and_none_sleeps()
     const ROUNDS: usize = 400;
     let pending = Pending::of_workers(64, WORKERS);
     let bound = PodConnections::new(MOST, WORKERS, pending.clone());
+    let serve = async |worker: usize, scene: Scene| {
+        let request = async |random: &mut fastrand::Rng| {
+            let Some(busy) = seek(&scene, worker, random).await else {
+                return;
+            };
+            assert!(scene.pods[0].used() <= MOST, "one too many");
+            if random.bool() {
+                tokio::task::yield_now().await;
+            }
+            if random.u8(..8) > 0 {
+                scene.release(worker, busy);
+            }
+        };
+        let lending = async {
+            loop {
+                scene.pending.wanted(worker).await;
+                scene.lend(worker);
+            }
+        };
+        tokio::select! {
+            () = tasks(worker, ROUNDS, request) => {}
+            () = lending => {}
+        }
+        // Nobody comes round to these any more.
+        scene.workers[worker].borrow_mut().idle[0].clear();
+    };
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
-            let (pending, bound) = (pending.clone(), bound.clone());
+            let (pending, bound, serve) = (pending.clone(), bound.clone(), &serve);
             scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_time()
-                    .build()
-                    .unwrap();
-                let scene = Scene {
-                    pending,
-                    pods: vec![bound],
-                    workers: (0..WORKERS)
-                        .map(|_| {
-                            let idle = vec![Vec::new()];
-                            Rc::new(RefCell::new(Worker { idle }))
-                        })
-                        .collect(),
-                };
-                let request = async |random: &mut fastrand::Rng| {
-                    let is_empty = scene.pending.is_empty();
-                    let found = is_empty.then(|| scene.look(worker, true)).flatten();
-                    let busy = match found {
-                        Some(busy) => busy,
-                        None => {
-                            let Some(waiter) = scene.pending.join(worker) else {
-                                return;
-                            };
-                            let waits = scene.clone().wait(waiter, worker);
-                            let patience = match random.u8(..4) {
-                                // Gone before it was its turn, or just then.
-                                0 => Duration::from_micros(random.u64(..50)),
-                                // If it is never woken, the test fails by this.
-                                _ => Duration::from_secs(60),
-                            };
-                            match tokio::time::timeout(patience, waits).await {
-                                Ok(busy) => busy,
-                                Err(_) => {
-                                    assert!(patience < Duration::from_secs(60), "never woken");
-                                    return;
-                                }
-                            }
-                        }
-                    };
-                    assert!(scene.pods[0].used() <= MOST, "one too many");
-                    if random.bool() {
-                        tokio::task::yield_now().await;
-                    }
-                    if random.u8(..8) > 0 {
-                        scene.release(worker, busy);
-                    }
-                };
-                let mut randoms: Vec<_> = (0..8)
-                    .map(|task| fastrand::Rng::with_seed((worker * 8 + task) as u64))
-                    .collect();
-                runtime.block_on(async {
-                    let tasks = randoms.iter_mut().map(|random| async {
-                        for _ in 0..ROUNDS {
-                            request(random).await;
-                        }
-                    });
-                    let lending = async {
-                        loop {
-                            scene.pending.wanted(worker).await;
-                            scene.lend(worker);
-                        }
-                    };
-                    tokio::select! {
-                        _ = futures::future::join_all(tasks) => {}
-                        () = lending => {}
-                    }
-                    // Nobody comes round to these any more.
-                    scene.workers[worker].borrow_mut().idle[0].clear();
-                });
+                block_on(serve(worker, Scene::over(vec![bound], WORKERS, pending)));
             });
         }
     });

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -17,7 +19,7 @@ fn candidates(addresses: &[u16]) -> Vec<Candidate> {
             trial: false,
             weight: 1,
             ramp: None,
-            stats: Arc::new(EndpointStats::new(1)),
+            stats: Arc::new(EndpointStats::new(1, Instant::now())),
         })
         .collect()
 }

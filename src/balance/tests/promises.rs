@@ -203,9 +203,14 @@ fn set_of(stats: &[Arc<EndpointStats>]) -> Vec<Candidate> {
         .collect()
 }
 
+fn pods(count: usize, workers: usize) -> Vec<Arc<EndpointStats>> {
+    let one = |_| Arc::new(EndpointStats::new(workers, Instant::now()));
+    (0..count).map(one).collect()
+}
+
 #[test]
 fn the_fewest_requests_of_all_workers_win() {
-    let stats: Vec<Arc<EndpointStats>> = (0..2).map(|_| Arc::new(EndpointStats::new(4))).collect();
+    let stats = pods(2, 4);
     for worker in 0..4 {
         stats[0].shard(worker).start();
     }
@@ -225,7 +230,7 @@ fn the_fewest_requests_of_all_workers_win() {
 
 #[test]
 fn equals_share_evenly_under_least_request() {
-    let stats: Vec<Arc<EndpointStats>> = (0..4).map(|_| Arc::new(EndpointStats::new(1))).collect();
+    let stats = pods(4, 1);
     let picker = balancer("least-request").picker(&set_of(&stats));
     for count in &counts(&picker, 4000, |_| None)[..4] {
         // Six standard deviations of 27.
@@ -294,7 +299,7 @@ fn a_new_pod_gets_one_request_and_no_more_before_its_answer() {
 
 #[test]
 fn a_key_keeps_its_pod_and_requests_without_one_go_anywhere() {
-    let stats: Vec<Arc<EndpointStats>> = (0..4).map(|_| Arc::new(EndpointStats::new(1))).collect();
+    let stats = pods(4, 1);
     let mut balancer = balancer("hash:path");
     let picker = balancer.picker(&set_of(&stats));
     for key in 0..100 {

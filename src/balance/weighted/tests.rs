@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +17,7 @@ fn candidates(weights: &[u32]) -> Vec<Candidate> {
             trial: false,
             weight: *weight,
             ramp: None,
-            stats: Arc::new(EndpointStats::new(1)),
+            stats: Arc::new(EndpointStats::new(1, Instant::now())),
         })
         .collect()
 }

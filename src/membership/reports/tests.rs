@@ -19,7 +19,10 @@ impl Pods {
                 uid: None,
             };
             let reported = Reported::new(settings.error_penalty.as_f64(), begin);
-            (identity, EndpointStats::new(1).with_reports(reported))
+            (
+                identity,
+                EndpointStats::new(1, begin).with_reports(reported),
+            )
         });
         Self {
             pods: pods.collect(),

@@ -103,10 +103,11 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
+            let start = Instant::now();
             let scene = Self {
-                pod: EndpointStats::new(2),
+                pod: EndpointStats::new(2, start),
                 totals: TargetStats::new(2),
-                start: Instant::now(),
+                start,
             };
             scene.others(0, ALL);
             scene
@@ -136,9 +137,7 @@ mod tests {
         /// Waiting, seconds, others' answers.
         fn silence(&self, seconds: u64) -> Option<(u64, u64, u64)> {
             let silence = self.pod.silence(&self.totals, self.at(seconds))?;
-            // The pod is some moments older than the scene.
-            let lasted = silence.lasted + Duration::from_millis(100);
-            Some((silence.waiting, lasted.as_secs(), silence.others))
+            Some((silence.waiting, silence.lasted.as_secs(), silence.others))
         }
     }
 

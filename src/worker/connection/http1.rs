@@ -44,28 +44,26 @@ impl Connection {
         }
     }
 
-    async fn converse(&self, client: &Rc<Client>, read: Vec<u8>, mut drain: Signal) {
-        let Self {
-            stream,
-            proxy,
-            header_bytes,
-            header_count,
-            ..
-        } = self;
+    fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         builder
             .header_read_timeout(None)
-            .max_header_size(*header_bytes)
-            .max_buf_size((*header_bytes).max(MIN_BUFFER));
-        if *header_count != DEFAULT_FIELDS {
-            builder.max_headers(*header_count);
+            .max_header_size(self.header_bytes)
+            .max_buf_size(self.header_bytes.max(MIN_BUFFER));
+        if self.header_count != DEFAULT_FIELDS {
+            builder.max_headers(self.header_count);
         }
+        builder
+    }
+
+    async fn converse(&self, client: &Rc<Client>, read: Vec<u8>, mut drain: Signal) {
+        let Self { stream, proxy, .. } = self;
         let service = service_fn(|request| {
             let client = client.clone();
             async move { Ok::<_, Infallible>(proxy.handle(request, client).await) }
         });
         let io = TokioIo::new(ClientIo::http1(stream.clone(), client.clone(), read));
-        let mut connection = builder.serve_connection(io, service);
+        let mut connection = self.builder().serve_connection(io, service);
         let mut watch = Watch::new(client.clone());
         let ending = tokio::select! {
             biased;
