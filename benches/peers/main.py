@@ -1,6 +1,6 @@
 """Plays the scenes that are named, all where none is, through each proxy, and prints a table for each.
 
-`cpu` in place of a scene compares what a request costs under each of podrobin's policies.
+`cpu` in place of a scene compares what a request costs podrobin under each of its policies and with more of it on.
 
 Rounds are interleaved: each plays every scene through every proxy before the next begins, `--at-once` of them side by
 side with pods and load of their own, so that whatever else the machine does meets all.
@@ -46,7 +46,7 @@ def arguments():
         parser.error(f"no such scene: {', '.join(unknown)}; there are {', '.join(known)}")
     options.scenes = [known[name] for name in options.scenes] or SCENES
     options.proxies = [proxy for proxy in PROXIES if any(part in proxy.title for part in options.only or [""])]
-    options.proxies += [Podrobin(*more.split(), named=more) for more in options.more]
+    options.proxies += [Podrobin.of(more) for more in options.more]
     return options
 
 

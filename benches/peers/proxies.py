@@ -3,9 +3,9 @@
 Each has one thread. "plain" is what one gets who chooses the policy and nothing else. "guarded" has what the proxy's own
 documentation offers against pods in trouble, with the same numbers for all where it has them: an attempt may take
 `ATTEMPT_MS`, two more attempts after errors too, health asked each second, outliers put out, five seconds of slow start.
+"hedged" has a second attempt beside the first as well: in Envoy after a time that is set, in podrobin after a quantile.
 """
 
-import itertools
 import json
 import os
 import pathlib
@@ -254,14 +254,15 @@ def address(host, port):
 class Podrobin(Proxy):
     make = "podrobin"
 
-    def __init__(self, name, *flags, named=None):
-        super().__init__(name, guarded="guarded" if flags else "")
+    def __init__(self, name, *flags, guarded=""):
+        super().__init__(name, guarded)
         self.flags = flags
-        self.named = named
 
-    @property
-    def title(self):
-        return f"{self.make} {self.named}" if self.named else super().title
+    @classmethod
+    def of(cls, line):
+        """As a command line says: the policy, and flags if there are any."""
+        name, *flags = line.split()
+        return cls(name, *flags, guarded=" ".join(flags))
 
     def command(self, folder, port, pods, joining):
         self._slices(folder, pods)
@@ -297,7 +298,7 @@ class Podrobin(Proxy):
 POLICIES = ("round-robin", "random", "least-request", "peak-ewma", "weighted", "hash:path")
 
 # What docs/policies.md, docs/health.md and docs/retries.md offer where pods may be in trouble.
-WANTED = (
+GUARDS = (
     "--retry-on=connect-failure,reset,5xx",
     f"--connect-timeout={ATTEMPT_MS}ms",
     f"--per-try-timeout={ATTEMPT_MS}ms",
@@ -313,15 +314,7 @@ WANTED = (
     "--slow-start=5s",
 )
 
-
-def split_by_help(flags):
-    """Those that this binary has, and those that it lacks."""
-    known = subprocess.run([PODROBIN, "run", "--help"], check=True, capture_output=True, text=True).stdout.split()
-    has = [flag.partition("=")[0] in known for flag in flags]
-    return [list(itertools.compress(flags, wanted)) for wanted in (has, [not one for one in has])]
-
-
-GUARDS, LACKING = split_by_help(WANTED)
+HEDGE = "--hedge=p95"
 
 PROXIES = [
     HAProxy("roundrobin"),
@@ -334,8 +327,11 @@ PROXIES = [
     Envoy("ROUND_ROBIN"),
     Envoy("LEAST_REQUEST"),
     Envoy("LEAST_REQUEST", guarded="guarded"),
+    Envoy("LEAST_REQUEST", guarded="hedged"),
     *(Podrobin(policy) for policy in POLICIES),
     Podrobin("least-request:choices=5"),
-    Podrobin("least-request:choices=5", *GUARDS),
-    Podrobin("peak-ewma", *GUARDS),
+    Podrobin("least-request:choices=5", *GUARDS, guarded="guarded"),
+    Podrobin("peak-ewma", *GUARDS, guarded="guarded"),
+    Podrobin("least-request:choices=5", *GUARDS, HEDGE, guarded="hedged"),
+    Podrobin("peak-ewma", *GUARDS, HEDGE, guarded="hedged"),
 ]
