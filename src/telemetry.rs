@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::LogFormat;
 
@@ -44,15 +46,13 @@ impl FromStr for Filter {
         // Without this a mistyped level would pass for the name of a module, and log nothing.
         let mistyped = text
             .split(',')
-            .find(|part| !part.contains(['=', '[']) && !is_level(part));
+            .find(|part| !part.contains('=') && !is_level(part));
         if let Some(part) = mistyped {
             return Err(format!(
                 "`{part}` is no level: off, error, warn, info, debug or trace"
             ));
         }
-        EnvFilter::builder()
-            .parse(text)
-            .map_err(|error| error.to_string())?;
+        text.parse::<Targets>().map_err(|error| error.to_string())?;
         Ok(Self {
             shown: text.to_owned(),
         })
@@ -84,24 +84,26 @@ fn is_level(text: &str) -> bool {
 
 /// Sets up the log of this process, once.
 pub fn init(settings: &Settings) -> Result<(), Error> {
-    let filter = EnvFilter::builder()
-        .parse(settings.filter.directives())
-        .map_err(|error| Error(error.to_string()))?;
+    let filter = settings.filter.directives().parse::<Targets>();
+    let filter = filter.map_err(|error| Error(error.to_string()))?;
     // Modules are left out: `target` in these lines is a Service, and messages say what they are about.
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
-    match settings.format {
-        LogFormat::Text => lines.with_ansi(wants_colour()).try_init(),
+    let lines = match settings.format {
+        LogFormat::Text => lines.with_ansi(wants_colour()).boxed(),
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .try_init(),
-    }
-    .map_err(|error| Error(error.to_string()))
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()
+        .map_err(|error| Error(error.to_string()))
 }
 
 /// A terminal that has not asked for plain text (no-color.org).
