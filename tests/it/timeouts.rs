@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::get;
 use crate::support::pod::Session;
-use crate::support::{Pod, Sidecar, manners, soon};
+use crate::support::{Pod, Sidecar, http2, manners, soon};
 
 #[tokio::test]
 async fn a_client_that_is_silent_or_slow_is_sent_away() {
@@ -199,4 +199,62 @@ async fn a_request_has_an_end_even_if_its_client_does_not_read() {
             .await,
         1.0
     );
+}
+
+#[tokio::test]
+async fn the_longest_times_that_can_be_set_are_as_good_as_for_ever() {
+    const TIMES: [&str; 20] = [
+        "--connect-timeout",
+        "--header-timeout",
+        "--client-idle-timeout",
+        "--client-stall",
+        "--upstream-idle-timeout",
+        "--upstream-keepalive",
+        "--response-timeout",
+        "--request-timeout",
+        "--tunnel-idle-timeout",
+        "--hold",
+        "--drain",
+        "--pending-timeout",
+        "--eject-time",
+        "--eject-longest",
+        "--eject-interval",
+        "--slow-start",
+        "--health-check-interval",
+        "--health-check-timeout",
+        "--per-try-timeout",
+        "--hedge",
+    ];
+    for http2 in [false, true] {
+        let broken = Pod::refusing("broken");
+        let good = match http2 {
+            false => Pod::start("good").await,
+            true => Pod::scripted("good", http2::answer_all).await,
+        };
+        let mut plan = Sidecar::over([&broken, &good]);
+        for time in TIMES {
+            // Shorter than what it is to come before.
+            let longest = match time {
+                "--per-try-timeout" => "8759h",
+                "--hedge" => "8758h",
+                _ => "8760h",
+            };
+            plan = plan.with(time, longest);
+        }
+        plan = plan
+            .with("--health-check", "tcp")
+            .with("--max-pod-requests", "10")
+            .with("--eject-latency", "3")
+            .with("--retry-backoff", "1ms..8760h")
+            .without_budget();
+        if http2 {
+            plan = plan.http2_to_pods();
+        }
+        let sidecar = plan.start().await;
+        for _ in 0..20 {
+            assert_eq!(sidecar.get("/").await.pod(), "good");
+        }
+        assert_eq!(sidecar.http2().await.get("/").await.pod(), "good");
+        sidecar.until_state(&broken, "ejected").await;
+    }
 }
