@@ -169,6 +169,11 @@ impl Balancer {
         }
     }
 
+    /// For how long a request has tried a pod that is on trial; `None` while none does.
+    pub fn tried_for(&self, identity: &Identity, now: Instant) -> Option<Duration> {
+        self.trials.held_for(identity, now)
+    }
+
     /// A picker over `candidates`, which are sorted by identity.
     pub fn picker(&mut self, candidates: &[Candidate]) -> Picker {
         // Those of weight 0 are there for when nobody else is, or nobody who is not on trial.

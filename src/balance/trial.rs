@@ -54,6 +54,15 @@ impl Trials {
         }
     }
 
+    /// For how long a request has held the pod's pass, if one does.
+    pub(super) fn held_for(&self, identity: &Identity, now: Instant) -> Option<Duration> {
+        let pass = self.last.get(identity)?;
+        match pass.state.load(Relaxed) {
+            FREE | DECIDED => None,
+            since => Some(Duration::from_millis(pass.since(now).saturating_sub(since))),
+        }
+    }
+
     pub(super) fn next_picker(&mut self, candidates: &[&Candidate]) -> Box<[Trial]> {
         let mut last = std::mem::take(&mut self.last);
         candidates

@@ -12,6 +12,7 @@ use super::outliers::Comparison;
 use super::ramping::Ramping;
 use super::reports::Reports;
 use crate::endpoint::{Endpoint, Identity};
+use crate::outlier::Verdict;
 use crate::stats::EndpointStats;
 
 impl Membership {
@@ -60,8 +61,13 @@ impl Membership {
         }
         self.listening = listening;
         let mut changed = false;
-        for silent in silent {
+        for mut silent in silent {
             let identity = &silent.endpoint.identity;
+            if matches!(self.detector.verdict(identity), Verdict::Trial { .. }) && !self.panics() {
+                // What it had before may be lost with what ailed it: the request that tries it decides.
+                let tried = self.balancer.tried_for(identity, now).unwrap_or_default();
+                silent.silence.lasted = silent.silence.lasted.min(tried);
+            }
             let ejected = self
                 .detector
                 .hear_silence(identity, silent.silence, silent.others, now);

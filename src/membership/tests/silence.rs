@@ -61,3 +61,35 @@ fn a_pod_that_has_answered_another_worker_since_the_last_look_is_not_silent() {
     look(&mut scene, start, 3);
     assert_eq!(scene.picked(), [1, 2]);
 }
+
+/// What it had when it fell silent may be lost for good, and its clients patient.
+#[test]
+fn a_pod_on_trial_is_judged_by_the_request_that_tries_it() {
+    let start = Instant::now();
+    let at = |seconds| start + std::time::Duration::from_secs(seconds);
+    let mut scene = Scene::of(ready(&[1, 2, 3]));
+    let silent = scene.now().members[0].stats.clone();
+    look(&mut scene, start, 0);
+    for _ in 0..5 {
+        silent.wait(0, at(1), 0);
+    }
+    scene.answer(1, 10);
+    for seconds in 1..=6 {
+        look(&mut scene, start, seconds);
+    }
+    assert_eq!(scene.now().members[0].state(), "trial");
+    let now = || at(7);
+    let ask = Ask {
+        key: None,
+        now: &now,
+    };
+    let pick = scene.now().picker.pick(&ask, |_| false).unwrap();
+    assert!(pick.member == 0 && pick.trial.is_some(), "{pick:?}");
+    silent.wait(0, at(7), 0);
+    scene
+        .membership
+        .expire(at(7) + std::time::Duration::from_millis(500));
+    assert_eq!(scene.now().members[0].state(), "trial");
+    look(&mut scene, start, 7);
+    assert_eq!(scene.now().members[0].state(), "ejected");
+}
