@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::balance::{Picker, Ramp};
 use crate::endpoint::Endpoint;
-use crate::outlier::Cause;
+use crate::outlier::{Cause, Rule};
 use crate::stats::EndpointStats;
 
 /// An immutable list. Membership alone makes one; workers and admin read it.
@@ -56,15 +56,9 @@ pub enum Health {
 }
 
 impl Health {
-    /// Ejected as it answers none of the requests it has.
+    /// Ejected as it answers none of the requests it has, or had until its clients gave up.
     pub fn is_silent(&self) -> bool {
-        matches!(
-            self,
-            Self::Ejected {
-                cause: Cause::Unanswered { .. },
-                ..
-            }
-        )
+        matches!(self, Self::Ejected { cause, .. } if cause.rule() == Rule::Silence)
     }
 
     /// Why it is ejected or on trial.

@@ -1,6 +1,7 @@
 //! Pods that take requests and answer nobody, while others answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::Semaphore;
@@ -233,9 +234,48 @@ async fn after_its_last_retry_a_hedged_request_waits_on() {
         load.more(10).await;
         fails.add_permits(1);
     }
-    until_ejected(&sidecar).await;
+    // One of them after the last of these.
+    let is_ejection = |line: &_| field(line, "message").starts_with("ejected: ");
+    sidecar.log.until("two ejections", 2, is_ejection).await;
     load.more(50).await;
     load.stop().await;
     fails.add_permits(HEDGED);
     assert_eq!(failing.count("PUT"), HEDGED);
+}
+
+/// There are never enough at once to tell it by.
+#[tokio::test]
+async fn a_pod_that_is_left_out_for_clients_that_gave_up_keeps_no_patient_one() {
+    let silent = Pod::scripted("silent", manners::never_answer).await;
+    let [b, c] = others().await;
+    let plan = Sidecar::over([&silent, &b, &c]).on_one_worker();
+    // It has no trial to fail.
+    let plan = plan
+        .with("--eject-time", "10m")
+        .with("--eject-longest", "10m");
+    let sidecar = plan.without_budget().start().await;
+    let mut patient = Vec::new();
+    for _ in 0..3 {
+        let mut client = sidecar.client().await;
+        client.send(get("/")).await;
+        patient.push(client);
+    }
+    silent
+        .until("a patient one", |record| record.requests.len() == 1)
+        .await;
+    eventually("the silent pod to be left out", async || {
+        let mut impatient = Vec::new();
+        for _ in 0..9 {
+            let mut client = sidecar.client().await;
+            client.send(post("/", b"once")).await;
+            impatient.push(client);
+        }
+        tokio::time::sleep(Duration::from_millis(1_300)).await;
+        drop(impatient);
+        (sidecar.state_of(&silent).await["state"] == "ejected").then_some(())
+    })
+    .await;
+    for answer in answers(patient).await {
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
 }
