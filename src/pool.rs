@@ -262,14 +262,20 @@ where
                 let permit = self.permit(permit.take())?;
                 Ok(self.connect_either(permit))
             };
-            let place = self.http2.place(within, connect).await?;
-            if let Some(place) = place {
-                return Ok(Carrier::Http2(place));
+            match self.http2.place(within, connect).await {
+                Ok(Some(place)) => return Ok(Carrier::Http2(place)),
+                Ok(None) => {}
+                // Its place may be that of a connection that has come back.
+                Err(ConnectError::Full) if !self.idle.is_empty() => {}
+                Err(error) => return Err(error),
             }
         }
         let carrier = self.http1(true, careful, permit.take()).await;
-        if carrier.is_err() {
-            // It may have started again as something else.
+        // It may have started again as something else; one that was not asked has not.
+        if carrier
+            .as_ref()
+            .is_err_and(|error| *error != ConnectError::Full)
+        {
             self.chosen.set(None);
         }
         carrier

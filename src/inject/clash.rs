@@ -75,7 +75,10 @@ fn kind_of_pod(pod: &Value, mode: SidecarMode) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if field("/spec/os/name").and_then(Value::as_str) == Some("windows") {
+    // Whoever runs both kinds of nodes selects by the label, with the field or without.
+    let windows = ["/spec/os/name", "/spec/nodeSelector/kubernetes.io~1os"];
+    let is_windows = |path: &&str| field(path).and_then(Value::as_str) == Some("windows");
+    if windows.iter().any(is_windows) {
         problems.push(
             "it runs on Windows, and the sidecar on Linux alone: leave the pod without podrobin"
                 .to_owned(),

@@ -68,7 +68,8 @@ fn add_to(container: &mut Value, variables: &[Variable], kept: &mut Vec<String>)
     pod::prune(object, "env");
 }
 
-/// Takes away what [`add`] gave: what stands first, has the names and values in question, and was not the app's own.
+/// Takes away what [`add`] gave: what has the names and values in question, and was not the app's own. Somebody may have put
+/// others before it, by hand or by another webhook.
 pub(super) fn remove(
     pod: &mut Value,
     listeners: &[Listener],
@@ -86,13 +87,17 @@ pub(super) fn remove(
             let Some(env) = object.get_mut("env").and_then(Value::as_array_mut) else {
                 continue;
             };
-            let mut expected = variables.iter().filter(|(name, _)| !own(name));
-            let ours = env
-                .iter()
-                .take_while(|found| expected.any(|(name, value)| **found == entry(name, value)))
-                .count();
-            env.drain(..ours);
-            if ours > 0 {
+            let before = env.len();
+            for (name, value) in variables.iter().filter(|(name, _)| !own(name)) {
+                // As to add it: only the first of a name counts.
+                let first = env.iter().position(|found| pod::name(found) == name);
+                if let Some(index) =
+                    first.filter(|index| env.get(*index) == Some(&entry(name, value)))
+                {
+                    env.remove(index);
+                }
+            }
+            if env.len() < before {
                 pod::prune(object, "env");
             }
         }

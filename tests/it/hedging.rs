@@ -1,6 +1,7 @@
 //! Requests that go to a second pod while the first is silent.
 
 mod alone;
+mod leaving;
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 mod certificates;
 mod connections;
 mod files;
+mod limits;
 mod protocols;
 
 use http::{HeaderMap, Method, Request, Version};

@@ -149,7 +149,7 @@ namespaceSelector:
     (object.spec.?hostNetwork.orValue(false)
     ? ['it uses the node\'s network (hostNetwork), where the sidecar\'s ports would be the whole node\'s: drop hostNetwork, or leave the pod without podrobin']
     : [])
-    + (object.spec.?os.?name.orValue('') == 'windows'
+    + (object.spec.?os.?name.orValue('') == 'windows' || object.spec.?nodeSelector[?'kubernetes.io/os'].orValue('') == 'windows'
     ? ['it runs on Windows, and the sidecar on Linux alone: leave the pod without podrobin']
     : [])
     + (variables.containers.exists(c, c.name == 'podrobin')

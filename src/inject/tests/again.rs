@@ -35,6 +35,26 @@ fn a_changed_annotation_has_the_effect_that_it_would_have_alone() {
     assert_eq!(changed, injected(pod(&second)));
 }
 
+/// As other webhooks do, and people with a manifest that holds an injection.
+#[test]
+fn variables_before_ours_do_not_hide_them() {
+    let first = [("service", "cart"), ("listen", "8001")];
+    let second = [("service", "cart"), ("listen", "8002")];
+    let other = json!({"name": "OTHER", "value": "x"});
+    let mut changed = injected(pod(&first));
+    let env = changed["spec"]["containers"][0]["env"].as_array_mut();
+    env.unwrap().insert(0, other.clone());
+    let mut removed = changed.clone();
+    changed["metadata"] = pod(&second)["metadata"].clone();
+    assert_eq!(inject(&mut changed), Ok(Outcome::Injected));
+    let mut fresh = pod(&second);
+    fresh["spec"]["containers"][0]["env"] = json!([other]);
+    assert_eq!(changed, injected(fresh.clone()));
+    // And nothing of it is the pod's own.
+    assert!(uninject_pod(&mut removed));
+    assert_eq!(removed["spec"], fresh["spec"]);
+}
+
 #[test]
 fn another_installation_replaces_what_the_first_one_chose() {
     let mut pod = injected(pod(&[("service", "cart")]));

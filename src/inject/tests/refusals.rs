@@ -220,6 +220,10 @@ fn what_stands_in_the_sidecars_way() {
             &["Windows"],
         ),
         (
+            capturing(|spec| spec["nodeSelector"] = json!({"kubernetes.io/os": "windows"})),
+            &["Windows"],
+        ),
+        (
             capturing(|spec| spec["initContainers"] = json!([{"name": "podrobin"}])),
             &["container podrobin", "not injected"],
         ),

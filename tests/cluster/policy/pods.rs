@@ -121,6 +121,10 @@ pub fn clashing_pods() -> Vec<Value> {
     vec![
         with(cart(), json!({"hostNetwork": true})),
         with(cart(), json!({"os": {"name": "windows"}})),
+        with(
+            cart(),
+            json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+        ),
         with(cart(), listens(8000)),
         with(cart(), listens(9800)),
         with(

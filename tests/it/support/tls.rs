@@ -15,6 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -132,20 +133,35 @@ impl Tls {
     /// A script that answers each request with the pod's name and the request's body.
     pub fn serve(self: &Arc<Self>) -> Script {
         let tls = self.clone();
-        Box::new(move |session| Box::pin(tls.clone().serve_one(session)))
+        Box::new(move |session| Box::pin(tls.clone().serve_one(session, None)))
     }
 
-    async fn serve_one(self: Arc<Self>, session: Session) -> io::Result<()> {
+    /// The same, each answer once there is a permit for it, and over HTTP/2 so many at a time on a connection.
+    pub fn serve_gated(self: &Arc<Self>, go: &Arc<Semaphore>, streams: u32) -> Script {
+        let (tls, go) = (self.clone(), go.clone());
+        let gate = move || Some((go.clone(), streams));
+        Box::new(move |session| Box::pin(tls.clone().serve_one(session, gate())))
+    }
+
+    async fn serve_one(
+        self: Arc<Self>,
+        session: Session,
+        gate: Option<(Arc<Semaphore>, u32)>,
+    ) -> io::Result<()> {
         let name = session.name.clone();
         let stream = self.accept(session).await?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let service = service_fn(move |request| answer(self.clone(), name.clone(), request));
+        let (go, streams) = gate.unzip();
+        let service =
+            service_fn(move |request| answer(self.clone(), name.clone(), request, go.clone()));
         let io = TokioIo::new(stream);
         let served = match is_http2 {
             true => {
-                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(io, service)
-                    .await
+                let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                if let Some(streams) = streams {
+                    builder.max_concurrent_streams(streams);
+                }
+                builder.serve_connection(io, service).await
             }
             false => {
                 hyper::server::conn::http1::Builder::new()
@@ -161,6 +177,7 @@ async fn answer(
     tls: Arc<Tls>,
     name: String,
     request: Request<Incoming>,
+    go: Option<Arc<Semaphore>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     // A body that breaks off is none of the scene's.
@@ -178,5 +195,10 @@ async fn answer(
     headers.insert("x-pod", HeaderValue::from_str(&name).unwrap());
     headers.insert("x-version", HeaderValue::from_static(version));
     tls.seen().requests.push(Request::from_parts(head, body));
+    if let Some(go) = go
+        && let Ok(permit) = go.acquire().await
+    {
+        permit.forget();
+    }
     Ok(response)
 }
