@@ -1,11 +1,13 @@
 //! What each policy makes of pods that are slow, pause, start cold, have noisy neighbours, fail or hang.
 //!
-//! `cargo bench --bench policies` prints the tables of docs/policies.md; it takes a minute or two. `-- --plots docs/policies`
+//! `cargo bench --bench policies` prints the tables of docs/policies.md; it takes some minutes. `-- --plots docs/policies`
 //! draws the plots there. `-- --longer 10` plays each scene ten times as long, `-- --seed 8` another course of things.
 
+mod guards;
 mod plot;
 mod plots;
 mod pod;
+mod run;
 mod scene;
 mod scenes;
 mod sidecar;
@@ -18,9 +20,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use clap::Parser;
+use guards::Guards;
 use podrobin::config::{HashKey, Orca, Policy};
 use scene::{Scene, Seen};
-use sidecar::Guards;
 
 #[derive(Parser)]
 struct Options {

@@ -40,6 +40,14 @@ pub fn colour(number: usize) -> &'static str {
     COLOURS[number % COLOURS.len()]
 }
 
+/// How a point is drawn.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark {
+    Dot,
+    Ring,
+    Cross,
+}
+
 impl Plot {
     pub fn new(width: f64, height: f64, title: &str) -> Self {
         let mut plot = Self {
@@ -94,9 +102,18 @@ impl Plot {
         ));
     }
 
-    /// A full one, or a ring.
-    pub fn dot(&mut self, x: f64, y: f64, colour: &str, full: bool) {
-        let fill = if full { colour } else { "white" };
+    pub fn mark(&mut self, x: f64, y: f64, colour: &str, mark: Mark) {
+        let fill = match mark {
+            Mark::Dot => colour,
+            Mark::Ring => "white",
+            Mark::Cross => {
+                let [left, right, top, bottom] = [x - 3.5, x + 3.5, y - 3.5, y + 3.5];
+                self.push(&format!(
+                    r#"<path d="M{left:.1} {top:.1}L{right:.1} {bottom:.1}M{left:.1} {bottom:.1}L{right:.1} {top:.1}" stroke="{colour}" stroke-width="1.5"/>"#
+                ));
+                return;
+            }
+        };
         self.push(&format!(
             r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" fill="{fill}" stroke="{colour}" stroke-width="1.5"/>"#
         ));
@@ -106,7 +123,7 @@ impl Plot {
     pub fn legend<'a>(&mut self, x: f64, y: f64, names: impl Iterator<Item = &'a str>) {
         let mut x = x;
         for (number, name) in names.enumerate() {
-            self.dot(x, y - 4.0, colour(number), true);
+            self.mark(x, y - 4.0, colour(number), Mark::Dot);
             self.text(x + 8.0, y, "start", "#222", name);
             x += 30.0 + 6.6 * name.chars().count() as f64;
         }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use podrobin::config::Policy;
 
-use super::plot::{Axis, Plot, colour};
+use super::guards::Guards;
+use super::plot::{Axis, Mark, Plot, colour};
 use super::scene::{Scene, Seen};
 use super::scenes::{joining, shared};
-use super::sidecar::Guards;
 use super::tables::{millis, short};
 use super::{Job, run};
 
@@ -24,13 +24,17 @@ pub fn draw(
     seed: u64,
 ) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let level = scenes.len() * policies.len();
-    let alone: Vec<&[Seen]> = runs.chunks(policies.len()).take(scenes.len()).collect();
-    let guarded = runs.chunks(policies.len()).skip(2 * level / policies.len());
-    let guarded: Vec<&[Seen]> = guarded.collect();
+    let level = |guards| {
+        let before = Guards::ALL.iter().take_while(|level| **level != guards);
+        let rows = runs.chunks(policies.len());
+        rows.skip(before.count() * scenes.len()).take(scenes.len())
+    };
+    let alone: Vec<&[Seen]> = level(Guards::Nothing).collect();
+    let guarded: Vec<&[Seen]> = level(Guards::All).collect();
+    let again: Vec<&[Seen]> = level(Guards::Again).collect();
     fs::write(
         folder.join("p99.svg"),
-        waits(policies, scenes, &alone, &guarded),
+        waits(policies, scenes, [&alone, &guarded, &again]),
     )?;
 
     let jobs: Vec<Job> = SIDECARS
@@ -53,8 +57,8 @@ pub fn draw(
     Ok(())
 }
 
-/// A row a scene, a point a policy.
-fn waits(policies: &[Policy], scenes: &[Scene], alone: &[&[Seen]], guarded: &[&[Seen]]) -> String {
+/// A row a scene, a point a policy; the policy alone, with all guards, with what is sent again.
+fn waits(policies: &[Policy], scenes: &[Scene], levels: [&[&[Seen]]; 3]) -> String {
     const ROW: f64 = 26.0;
     const TOP: f64 = 70.0;
     let bottom = TOP + ROW * scenes.len() as f64;
@@ -72,8 +76,7 @@ fn waits(policies: &[Policy], scenes: &[Scene], alone: &[&[Seen]], guarded: &[&[
         start: bottom,
         end: TOP - 10.0,
     };
-    let title =
-        "The slowest of a hundred requests, in ms. Dots: the policy alone; rings: with all guards";
+    let title = "The slowest of a hundred requests, in ms. Dots: the policy alone; rings: with all guards; crosses: with retries and a hedge";
     let mut plot = Plot::new(880.0, bottom + 30.0, title);
     plot.legend(20.0, 44.0, policies.iter().map(short));
     plot.grid(
@@ -86,7 +89,7 @@ fn waits(policies: &[Policy], scenes: &[Scene], alone: &[&[Seen]], guarded: &[&[
         let at = TOP + ROW * (row as f64 + 0.5);
         plot.text(x.start - 10.0, at + 4.0, "end", "#222", scene.name);
         plot.line((x.start, at), (x.end, at), "#eee");
-        for (seen, full) in [(alone, true), (guarded, false)] {
+        for (seen, mark) in levels.iter().zip([Mark::Dot, Mark::Ring, Mark::Cross]) {
             for (number, seen) in seen
                 .get(row)
                 .copied()
@@ -96,7 +99,7 @@ fn waits(policies: &[Policy], scenes: &[Scene], alone: &[&[Seen]], guarded: &[&[
             {
                 // Beside each other, where they are alike.
                 let aside = (number as f64 - (policies.len() - 1) as f64 / 2.0) * 2.5;
-                plot.dot(x.place(millis(seen.p99)), at + aside, colour(number), full);
+                plot.mark(x.place(millis(seen.p99)), at + aside, colour(number), mark);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use podrobin::config::Policy;
 
+use super::guards::Guards;
 use super::scene::{Scene, Seen};
-use super::sidecar::Guards;
 
 /// What clients waited, then whom the odd pods' requests went to and what failed.
 pub fn table<'a>(
@@ -18,6 +18,7 @@ pub fn table<'a>(
         Guards::Nothing => "The policy alone",
         Guards::Usual => "As a sidecar is by default",
         Guards::All => "With all guards",
+        Guards::Again => "With what is sent again",
     };
     let names: Vec<&str> = policies.iter().map(short).collect();
     let head = format!(
@@ -35,7 +36,7 @@ pub fn table<'a>(
             let _ = write!(waits, " {p50:.0} / {p99:.0} / {p999:.0} |");
         }
         waits.push('\n');
-        if scene.odd == 0 && seen.iter().all(|seen| seen.failed == 0.0) {
+        if scene.odd == 0 && seen.iter().all(|seen| seen.failed + seen.again == 0.0) {
             continue;
         }
         let _ = write!(shares, "| {} |", scene.name);
@@ -44,12 +45,20 @@ pub fn table<'a>(
                 0 => "-".to_owned(),
                 _ => format!("{:.2}", seen.odd),
             };
-            let _ = write!(shares, " {odd}, {:.2} % |", seen.failed * 100.0);
+            let _ = write!(shares, " {odd}, {:.2} %", seen.failed * 100.0);
+            if guards == Guards::Again {
+                let _ = write!(shares, ", {:.1} %", seen.again * 100.0);
+            }
+            shares.push_str(" |");
         }
         shares.push('\n');
     }
+    let again = match guards {
+        Guards::Again => ", sent again",
+        _ => "",
+    };
     format!(
-        "{title}: p50 / p99 / p99.9 in ms\n\n{waits}\n{title}: share of the odd pods, failed\n\n{shares}"
+        "{title}: p50 / p99 / p99.9 in ms\n\n{waits}\n{title}: share of the odd pods, failed{again}\n\n{shares}"
     )
 }
 

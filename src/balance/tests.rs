@@ -56,6 +56,19 @@ fn without_candidates_there_is_no_pick() {
 }
 
 #[test]
+fn what_is_counted_of_a_pod_begins_at_the_moment_that_is_handed_in() {
+    let seconds = std::time::Duration::from_secs;
+    let long_ago = Instant::now() - seconds(5);
+    let totals = TargetStats::new(1);
+    for balancer in each_policy() {
+        let stats = balancer.stats(1, long_ago);
+        stats.wait(0, long_ago + seconds(1), 0);
+        let silence = stats.silence(&totals, long_ago + seconds(3)).unwrap();
+        assert_eq!(silence.lasted, seconds(2));
+    }
+}
+
+#[test]
 fn balancers_start_at_different_places() {
     let candidates: Vec<Candidate> = (0..1000).map(|member| candidate(member, false)).collect();
     let first: BTreeSet<usize> = (0..20)

@@ -1,7 +1,11 @@
 //! What docs/policies.md claims, by the simulation that its tables are from.
 
+#[path = "../../../benches/policies/guards.rs"]
+mod guards;
 #[path = "../../../benches/policies/pod.rs"]
 mod pod;
+#[path = "../../../benches/policies/run.rs"]
+mod run;
 #[path = "../../../benches/policies/scene.rs"]
 mod scene;
 #[path = "../../../benches/policies/sidecar.rs"]
@@ -9,10 +13,10 @@ mod sidecar;
 
 use std::time::Duration;
 
+use guards::Guards;
 use pod::{Cold, Pod, Spells};
 use podrobin::config::Policy;
 use scene::{Scene, Seen};
-use sidecar::Guards;
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -114,18 +118,51 @@ fn pods_that_pause_or_start_cold_hold_up_fewer_requests_where_load_is_looked_at(
 }
 
 #[test]
-fn pods_that_hang_are_ejected_once_clients_have_left_them() {
+fn what_waits_at_a_pod_that_hangs_is_taken_back() {
     let hanging = Pod {
         hangs_from: Some(Duration::from_secs(1)),
         ..Pod::usual()
     };
     let scene = Scene::new("one hangs", 10, 1, &hanging);
     for seed in SEEDS {
-        let failed = |guards| guarded(&scene, "round-robin", guards, seed).failed;
-        let (alone, usual) = (failed(Guards::Nothing), failed(Guards::Usual));
-        assert!(alone > 0.05, "{alone}");
-        // What was sent before clients had waited their two seconds, and trials.
-        assert!(usual < 0.6 * alone, "{usual} of {alone}");
+        let seen = |guards| guarded(&scene, "round-robin", guards, seed);
+        let (alone, usual) = (seen(Guards::Nothing), seen(Guards::Usual));
+        assert!(alone.failed > 0.05, "{alone:?}");
+        assert!(usual.failed < 0.1 * alone.failed, "{usual:?}");
+        // Before clients have waited their two seconds, each of them once.
+        assert!(usual.p99 < Duration::from_millis(1_900), "{usual:?}");
+        assert!((0.001..0.05).contains(&usual.again), "{usual:?}");
+    }
+}
+
+#[test]
+fn a_hedge_cures_pauses_and_a_retry_failures_for_what_the_budget_allows() {
+    let mut pausing = Scene::new("each pauses in turn", 10, 0, &Pod::usual());
+    for (pod, start) in pausing.pods.iter_mut().zip(0..) {
+        pod.pause = Some(Spells {
+            every: Duration::from_secs(5),
+            lasts: Duration::from_millis(200),
+            first: Duration::from_millis(500) * start,
+        });
+    }
+    let failing = Pod {
+        failing: 1.0,
+        ..Pod::usual()
+    };
+    let failing = Scene::new("one fails all", 10, 1, &failing);
+    for seed in SEEDS {
+        let pauses = |guards| guarded(&pausing, "round-robin", guards, seed);
+        let (alone, again) = (pauses(Guards::Nothing), pauses(Guards::Again));
+        assert!(2 * again.p99 < alone.p99, "{again:?}");
+        assert_eq!(alone.again, 0.0);
+        assert!((0.02..0.1).contains(&again.again), "{again:?}");
+
+        let fails = |policy| guarded(&failing, policy, Guards::Again, seed);
+        assert!(fails("round-robin").failed < 0.001);
+        // It draws more than the budget pays for.
+        let drawn = fails("least-request:choices=5");
+        assert!(drawn.failed > 0.05, "{drawn:?}");
+        assert!((0.18..0.22).contains(&drawn.again), "{drawn:?}");
     }
 }
 

@@ -1,0 +1,384 @@
+//! A discrete-event simulation that runs the real pickers and the real membership, with its detectors, and the real rules
+//! for what is sent again: pods are queues, sidecars pick and report as workers do, and time is what the next event says.
+//! The same seed gives the same figures.
+//!
+//! No pod is checked. What a pod has begun it goes on with, whoever has given it up.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::time::{Duration, Instant};
+
+use podrobin::config::Policy;
+use podrobin::load_report::LoadReport;
+
+use super::guards::Guards;
+use super::pod::{Pod, Served, Server};
+use super::scene::{Counts, Scene, Seen};
+use super::sidecar::{Attempt, Ending, Sidecar};
+
+/// A client waits so long.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Users, whose requests have keys.
+const KEYS: u64 = 10_000;
+/// How often a worker looks what is usual.
+const RENEW_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A pod has joined.
+    Listed,
+    Arrived,
+    /// A sidecar's membership has something to do.
+    Due(usize),
+    /// Its worker looks what is usual.
+    Renewed(usize),
+    /// The pod of this request's attempt is done with it.
+    Served(u64, u32),
+    /// The attempt has been alone for long enough.
+    Alone(u64, u32),
+    /// The request's client has waited for long enough.
+    Left(u64),
+}
+
+#[derive(Debug)]
+struct Request {
+    sidecar: usize,
+    key: u64,
+    began: Duration,
+    /// Pods that have failed it.
+    tried: Vec<usize>,
+    retries: u32,
+    hedged: bool,
+    /// Attempts so far, of which the number is one's name.
+    attempts: u32,
+    under_way: Vec<UnderWay>,
+    /// How the last attempt ended.
+    last: Option<Ending>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    number: u32,
+    attempt: Attempt,
+    started: Duration,
+    /// How it ends if nothing comes in between, and what the pod reports then.
+    ending: Ending,
+    report: LoadReport,
+    /// It has been decided whether it is taken back from a silent pod.
+    forsaken: bool,
+}
+
+pub struct Run<'a> {
+    scene: &'a Scene,
+    rng: fastrand::Rng,
+    epoch: Instant,
+    now: Duration,
+    events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
+    /// Tells apart events of one moment.
+    numbered: u64,
+    servers: Vec<Server>,
+    /// With the moment of its next event of its own.
+    sidecars: Vec<(Sidecar, Option<Duration>)>,
+    /// Under way, in the order in which they came.
+    requests: BTreeMap<u64, Request>,
+    came: u64,
+    counts: Counts,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(scene: &'a Scene, policy: &Policy, guards: Guards, seed: u64) -> Self {
+        let epoch = Instant::now();
+        let sidecar = |_| (Sidecar::new(policy, guards, epoch), None);
+        let mut run = Self {
+            scene,
+            rng: fastrand::Rng::with_seed(seed),
+            epoch,
+            now: Duration::ZERO,
+            events: BinaryHeap::new(),
+            numbered: 0,
+            servers: scene.pods.iter().cloned().map(Server::new).collect(),
+            sidecars: (0..scene.sidecars).map(sidecar).collect(),
+            requests: BTreeMap::new(),
+            came: 0,
+            counts: Counts::default(),
+        };
+        let joins: BTreeSet<Duration> = scene.pods.iter().map(Pod::joins).collect();
+        for moment in joins {
+            run.at(moment, Event::Listed);
+        }
+        for index in 0..run.sidecars.len() {
+            if run.sidecars[index].0.hedges() {
+                run.at(Duration::ZERO, Event::Renewed(index));
+            }
+        }
+        run.at(Duration::ZERO, Event::Arrived);
+        run
+    }
+
+    fn at(&mut self, moment: Duration, event: Event) {
+        self.numbered += 1;
+        self.events.push(Reverse((moment, self.numbered, event)));
+    }
+
+    fn instant(&self) -> Instant {
+        self.epoch + self.now
+    }
+
+    pub fn finish(mut self) -> Seen {
+        while let Some(Reverse((moment, _, event))) = self.events.pop() {
+            if moment > self.scene.lasts {
+                break;
+            }
+            self.now = moment;
+            match event {
+                Event::Listed => self.list(),
+                Event::Arrived => self.arrive(),
+                Event::Due(sidecar) => self.expire(sidecar),
+                Event::Renewed(sidecar) => self.renew(sidecar),
+                Event::Served(request, attempt) => self.served(request, attempt),
+                Event::Alone(request, attempt) => self.hedge(request, attempt),
+                Event::Left(request) => self.leave(request),
+            }
+        }
+        self.counts.seen(self.scene)
+    }
+
+    fn list(&mut self) {
+        let now = self.instant();
+        for index in 0..self.sidecars.len() {
+            let (sidecar, _) = &mut self.sidecars[index];
+            sidecar.list(&self.scene.pods, self.now, now);
+            self.follow(index);
+        }
+    }
+
+    fn expire(&mut self, index: usize) {
+        let now = self.instant();
+        let (sidecar, due) = &mut self.sidecars[index];
+        // One that was planned before an earlier one.
+        if *due != Some(self.now) {
+            return;
+        }
+        *due = None;
+        sidecar.expire(now);
+        self.follow(index);
+    }
+
+    fn renew(&mut self, index: usize) {
+        self.sidecars[index].0.renew(self.instant());
+        self.at(self.now + RENEW_EVERY, Event::Renewed(index));
+    }
+
+    /// Sees to it that a sidecar's next expiry is an event, and takes back what waits at pods that turned out to be silent.
+    fn follow(&mut self, index: usize) {
+        let (sidecar, due) = &mut self.sidecars[index];
+        let next = sidecar.next_expiry();
+        let next = next.map(|next| (next - self.epoch).max(self.now));
+        let silent = sidecar.take_silent();
+        if let Some(next) = next
+            && due.is_none_or(|due| next < due)
+        {
+            *due = Some(next);
+            self.at(next, Event::Due(index));
+        }
+        if !silent.is_empty() {
+            self.take_back(index, &silent);
+        }
+    }
+
+    fn take_back(&mut self, index: usize, silent: &[usize]) {
+        let now = self.instant();
+        let mut taken = Vec::new();
+        for (id, request) in &mut self.requests {
+            if request.sidecar != index {
+                continue;
+            }
+            for under_way in &mut request.under_way {
+                let waits = silent.contains(&under_way.attempt.pod);
+                if !waits || std::mem::replace(&mut under_way.forsaken, true) {
+                    continue;
+                }
+                let (sidecar, _) = &mut self.sidecars[index];
+                if sidecar.takes_back(&under_way.attempt, request.retries, now) {
+                    taken.push((*id, under_way.number));
+                }
+            }
+        }
+        for (id, number) in taken {
+            self.end(id, number, Ending::TakenBack);
+            self.go_on(id);
+        }
+    }
+
+    fn arrive(&mut self) {
+        let until_next = -self.rng.f64().max(1e-12).ln() / self.scene.rate;
+        let next = self.now + Duration::from_secs_f64(until_next);
+        self.at(next, Event::Arrived);
+        let index = self.rng.usize(..self.sidecars.len());
+        let key = self.rng.u64(..KEYS).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let now = self.instant();
+        let (sidecar, _) = &mut self.sidecars[index];
+        sidecar.begin(now);
+        self.came += 1;
+        let request = Request {
+            sidecar: index,
+            key,
+            began: self.now,
+            tried: Vec::new(),
+            retries: 0,
+            hedged: false,
+            attempts: 0,
+            under_way: Vec::new(),
+            last: None,
+        };
+        self.requests.insert(self.came, request);
+        self.at(self.now + PATIENCE, Event::Left(self.came));
+        self.send(self.came);
+    }
+
+    /// Sends a request to a pod that has not failed it. Nobody waits for one: then it is lost.
+    fn send(&mut self, id: u64) {
+        let now = self.instant();
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        let (sidecar, _) = &self.sidecars[request.sidecar];
+        let Some(mut attempt) = sidecar.send(request.key, &request.tried, now) else {
+            self.requests.remove(&id);
+            return;
+        };
+        let alone = sidecar.alone_for(&mut attempt).filter(|_| !request.hedged);
+        let number = self.start(id, attempt);
+        if let Some(alone) = alone {
+            self.at(self.now + alone, Event::Alone(id, number));
+        }
+    }
+
+    fn start(&mut self, id: u64, attempt: Attempt) -> u32 {
+        let server = &mut self.servers[attempt.pod];
+        let served = server.serve(self.now, &mut self.rng);
+        let report = server.report();
+        let (moment, ending) = match served {
+            Served::Answered(moment) => (Some(moment), Ending::Answered),
+            Served::Failed(moment) => (Some(moment), Ending::Failed),
+            Served::Never => (None, Ending::GivenUp),
+        };
+        let Some(request) = self.requests.get_mut(&id) else {
+            return 0;
+        };
+        request.attempts += 1;
+        let number = request.attempts;
+        request.under_way.push(UnderWay {
+            number,
+            attempt,
+            started: self.now,
+            ending,
+            report,
+            forsaken: false,
+        });
+        if let Some(moment) = moment {
+            self.at(moment, Event::Served(id, number));
+        }
+        number
+    }
+
+    fn hedge(&mut self, id: u64, number: u32) {
+        let now = self.instant();
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let first = request.under_way.iter().find(|one| one.number == number);
+        let Some(first) = first else {
+            return;
+        };
+        let mut tried = request.tried.clone();
+        tried.push(first.attempt.pod);
+        let (sidecar, _) = &mut self.sidecars[request.sidecar];
+        if let Some(attempt) = sidecar.send_beside(request.key, &tried, now) {
+            request.hedged = true;
+            self.start(id, attempt);
+        }
+    }
+
+    fn served(&mut self, id: u64, number: u32) {
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        let one = request.under_way.iter().find(|one| one.number == number);
+        let Some(ending) = one.map(|one| one.ending) else {
+            return;
+        };
+        let (sidecar, _) = &self.sidecars[request.sidecar];
+        if ending == Ending::Failed && sidecar.wants_another() {
+            self.end(id, number, ending);
+            self.go_on(id);
+            return;
+        }
+        self.end(id, number, ending);
+        self.close(id, ending == Ending::Answered);
+    }
+
+    /// An attempt has brought nothing that counts: the other one goes on, or there is another, or that was it.
+    fn go_on(&mut self, id: u64) {
+        let now = self.instant();
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if !request.under_way.is_empty() {
+            return;
+        }
+        let (sidecar, _) = &mut self.sidecars[request.sidecar];
+        // That is paid for already.
+        let paid = request.last == Some(Ending::TakenBack);
+        if paid || sidecar.asks_again(request.retries, now) {
+            request.retries += 1;
+            self.send(id);
+        } else {
+            self.close(id, false);
+        }
+    }
+
+    fn leave(&mut self, id: u64) {
+        self.close(id, false);
+    }
+
+    /// A request is over: what is still under way is given up.
+    fn close(&mut self, id: u64, answered: bool) {
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
+        let began = request.began;
+        self.counts.request(self.scene, began, self.now, answered);
+        for one in request.under_way {
+            self.over(request.sidecar, began, one, Ending::GivenUp);
+        }
+    }
+
+    /// One of a request's attempts is over, so.
+    fn end(&mut self, id: u64, number: u32, ending: Ending) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let mut under_way = request.under_way.iter();
+        let Some(place) = under_way.position(|one| one.number == number) else {
+            return;
+        };
+        let one = request.under_way.remove(place);
+        request.tried.push(one.attempt.pod);
+        request.last = Some(ending);
+        let (index, began) = (request.sidecar, request.began);
+        self.over(index, began, one, ending);
+    }
+
+    fn over(&mut self, index: usize, began: Duration, one: UnderWay, ending: Ending) {
+        let pod = one.attempt.pod;
+        self.counts.attempt(self.scene, pod, began, one.started);
+        let has_report = matches!(ending, Ending::Answered | Ending::Failed);
+        let report = has_report.then_some(&one.report);
+        let now = self.instant();
+        let (sidecar, _) = &mut self.sidecars[index];
+        if sidecar.end(one.attempt, ending, report, now) {
+            self.follow(index);
+        }
+    }
+}
