@@ -49,7 +49,8 @@ pub struct Upstream<B: Body + 'static> {
     endpoint: RefCell<Arc<Endpoint>>,
     stats: Arc<EndpointStats>,
     idle: IdleConnections<B>,
-    http2: Connections,
+    /// Those of the protocol that the pod has now.
+    http2: RefCell<Rc<Connections>>,
     /// What it chose in its last TLS handshake that left it the choice.
     chosen: Cell<Option<Spoken>>,
     ended: Cell<bool>,
@@ -69,7 +70,7 @@ where
             endpoint: RefCell::new(endpoint),
             stats,
             idle: IdleConnections::new(shared.clone()),
-            http2: Connections::default(),
+            http2: RefCell::default(),
             chosen: Cell::new(None),
             ended: Cell::new(false),
             forsaken: Notify::new(),
@@ -115,7 +116,7 @@ where
 
     /// Whether a request finds a connection, kept or being made.
     fn has_connection(&self) -> bool {
-        !self.idle.is_empty() || self.http2.has_place()
+        !self.idle.is_empty() || self.http2().has_place()
     }
 
     /// The place of a new connection, where they are limited and one is needed; `Err` where all are taken.
@@ -224,7 +225,8 @@ where
                     let permit = self.permit(permit.take())?;
                     Ok(self.connect_http2(manner.over_tls, permit))
                 };
-                let place = self.http2.place(settings.connect_timeout, connect);
+                let http2 = self.http2();
+                let place = http2.place(settings.connect_timeout, connect);
                 place
                     .await?
                     .map(Carrier::Http2)
@@ -262,7 +264,7 @@ where
                 let permit = self.permit(permit.take())?;
                 Ok(self.connect_either(permit))
             };
-            match self.http2.place(within, connect).await {
+            match self.http2().place(within, connect).await {
                 Ok(Some(place)) => return Ok(Carrier::Http2(place)),
                 Ok(None) => {}
                 // Its place may be that of a connection that has come back.
@@ -291,7 +293,7 @@ where
 
     /// Closes up to `most` idle connections in places that another worker can use. Whether it left any.
     pub fn lend(&self, most: &mut usize) -> bool {
-        let left = self.http2.lend(most);
+        let left = self.http2().lend(most);
         self.idle.lend(most) || left
     }
 
@@ -302,7 +304,7 @@ where
 
     /// Closes what has lain idle too long.
     pub fn expire(&self, now: Instant) {
-        self.http2.expire(now);
+        self.http2().expire(now);
         self.idle.expire(now);
     }
 
@@ -312,8 +314,13 @@ where
         self.let_go();
     }
 
+    fn http2(&self) -> Rc<Connections> {
+        self.http2.borrow().clone()
+    }
+
     fn let_go(&self) {
-        self.http2.close();
+        // One that is still being made is for those who wait for it, and for nobody after them.
+        self.http2.take().close();
         self.chosen.set(None);
         self.idle.clear();
     }

@@ -1,10 +1,16 @@
 //! Which HTTP is spoken over TLS.
 
+use std::sync::Arc;
+
 use http::Method;
+use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::{NAME, ask_http2, ca, over, trusting};
 use crate::support::certificates::Authority;
 use crate::support::client::{get, post};
+use crate::support::http2;
+use crate::support::pod::Session;
 use crate::support::slices::Entry;
 use crate::support::tls::{BOTH, Setup, Tls};
 use crate::support::{Pod, Sidecar, Slices};
@@ -72,6 +78,46 @@ async fn app_protocol_decides_and_the_flags_win() {
         let told = answer.field("x-version");
         assert_eq!(told, Some(version), "{protocol}: {}", answer.text());
     }
+}
+
+/// Its connection in clear text is still being made as the list says that it wants TLS.
+#[tokio::test]
+async fn what_is_meant_for_tls_does_not_go_over_a_connection_that_was_begun_without() {
+    let authority = Authority::new("ca");
+    let mount = ca(&[&authority]);
+    let go = Arc::new(Semaphore::new(0));
+    let gate = go.clone();
+    let pod = Pod::scripted("a", move |session: Session| {
+        let gate = gate.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            http2::answer_all(session).await
+        }
+    })
+    .await;
+    let starting = Pod::start("b").await;
+    let not_ready = json!({"ready": false, "serving": false, "terminating": false});
+    let slices = Slices::of([Entry::from(&pod).speaking("kubernetes.io/h2c")]);
+    let sidecar = trusting(Sidecar::watching(&slices), &mount)
+        .with("--upstream-server-name", NAME)
+        .with("--retries", "0")
+        .on_one_worker()
+        .start()
+        .await;
+
+    let mut waiting = sidecar.client().await;
+    let waiting = tokio::spawn(async move { waiting.get("/").await });
+    pod.until("a connection", |record| record.open == 1).await;
+    slices.set([
+        Entry::from(&pod).speaking("https"),
+        Entry::from(&starting).with("conditions", not_ready),
+    ]);
+    sidecar.until_listed(2).await;
+    go.add_permits(Semaphore::MAX_PERMITS);
+
+    assert_eq!(waiting.await.unwrap().pod(), "a");
+    let answer = sidecar.get("/").await;
+    assert_eq!((answer.status(), answer.flag()), (502, Some("UF")));
 }
 
 #[tokio::test]
