@@ -86,7 +86,7 @@ impl Membership {
             _ if answered => info!(target = self.target, pod, "back from ejection: it answered"),
             _ => warn!(
                 target = self.target,
-                pod, "ejections beyond half of the pods are lifted: this one fails as well"
+                pod, "ejections beyond --eject-most are lifted: this one fails as well"
             ),
         }
     }
