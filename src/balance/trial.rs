@@ -1,16 +1,16 @@
 //! Trials: an ejected pod whose time has passed gets one request at a time, and the outcome decides.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::Candidate;
 use crate::endpoint::Identity;
 
-/// Nobody is trying the pod.
+/// Nobody is trying the pod, as at first.
 const FREE: u64 = 0;
-/// Somebody has, and membership was told. In between: a request is, since that many milliseconds.
+/// Somebody has, and membership was told. In between: a request is, since the millisecond of that number.
 const DECIDED: u64 = u64::MAX;
 
 /// A pod on trial, as a picker knows it.
@@ -29,9 +29,10 @@ pub struct TrialPass {
     held: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pass {
-    made: Instant,
+    /// When it was asked for first.
+    first: OnceLock<Instant>,
     state: AtomicU64,
 }
 
@@ -111,19 +112,10 @@ impl Trial {
 impl Pass {
     /// What it says if it is held from `now` on: neither [`FREE`] nor [`DECIDED`].
     fn since(&self, now: Instant) -> u64 {
-        let millis = now.saturating_duration_since(self.made).as_millis();
-        u64::try_from(millis)
-            .unwrap_or(u64::MAX)
-            .clamp(1, u64::MAX - 1)
-    }
-}
-
-impl Default for Pass {
-    fn default() -> Self {
-        Self {
-            made: Instant::now(),
-            state: AtomicU64::new(FREE),
-        }
+        let first = *self.first.get_or_init(|| now);
+        let millis = now.saturating_duration_since(first).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        millis.saturating_add(1).min(DECIDED - 1)
     }
 }
 
@@ -151,14 +143,12 @@ mod tests {
     const HELD_FOR: Duration = Duration::from_secs(7);
 
     fn trial() -> (Trial, Instant) {
-        let pass = Arc::new(Pass::default());
-        let start = pass.made;
         let trial = Trial {
             member: 0,
-            pass,
+            pass: Arc::default(),
             held_for: HELD_FOR,
         };
-        (trial, start)
+        (trial, Instant::now())
     }
 
     #[test]
