@@ -20,7 +20,9 @@ if [ "${2:-}" = podrobin ]; then
     fi
     for image in podrobin podrobin-shop; do
         "$deploy/image.sh" "${image#podrobin-}" "localhost/$image:test" "$work/$image.tar" "$binaries"
-        echo "localhost/$image:test: $(du --apparent-size --block-size=1K "$work/$image.tar" | cut -f1) KiB compressed"
+        # Each holds one file.
+        unpacked=$(stat --format %s "$binaries/${image#podrobin-}")
+        echo "localhost/$image:test: $(stat --format %s "$work/$image.tar") bytes as pulled, $unpacked unpacked"
     done
     "$here/node.sh" load "$work/podrobin.tar" "$work/podrobin-shop.tar"
     exit
