@@ -7,6 +7,7 @@ mod guards;
 mod plot;
 mod plots;
 mod pod;
+mod request;
 mod run;
 mod scene;
 mod scenes;

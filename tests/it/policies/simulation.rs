@@ -4,6 +4,8 @@
 mod guards;
 #[path = "../../../benches/policies/pod.rs"]
 mod pod;
+#[path = "../../../benches/policies/request.rs"]
+mod request;
 #[path = "../../../benches/policies/run.rs"]
 mod run;
 #[path = "../../../benches/policies/scene.rs"]
