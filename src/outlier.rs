@@ -164,21 +164,19 @@ impl Detector {
         true
     }
 
-    /// Takes in that a pod has answered nothing since the last look. True if a verdict changed.
+    /// Takes in that a pod, one of `used`, has answered nothing since the last look. True if a verdict changed.
     pub fn hear_silence(
         &mut self,
         identity: &Identity,
         silence: Silence,
         others: Others,
+        used: usize,
         now: Instant,
     ) -> bool {
         let settings = self.settings;
         let Some(limit) = settings.consecutive.map(u64::from) else {
             return false;
         };
-        let used = usize::try_from(others.pods)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
         let cause = Cause::Unanswered {
             waiting: silence.waiting,
         };

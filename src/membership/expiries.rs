@@ -68,9 +68,9 @@ impl Membership {
                 let tried = self.balancer.tried_for(identity, now).unwrap_or_default();
                 silent.silence.lasted = silent.silence.lasted.min(tried);
             }
-            let ejected = self
-                .detector
-                .hear_silence(identity, silent.silence, silent.others, now);
+            let ejected =
+                self.detector
+                    .hear_silence(identity, silent.silence, silent.others, self.used, now);
             changed |= self.judged(&silent.endpoint, false, ejected, now);
         }
         changed

@@ -48,35 +48,33 @@ impl Listening {
     ) -> Vec<Silent> {
         self.next = now + EVERY;
         let before = std::mem::take(&mut self.answered);
-        let mut all = Others {
+        // Who has fallen silent as well, as with a node, does not speak for the Service.
+        let mut others = Others {
             pods: 0,
             waiting: 0,
         };
         let mut silent = Vec::new();
         for (endpoint, stats) in pods {
             let waiting = stats.waiting();
-            all.pods += 1;
-            all.waiting += waiting;
             let answered = stats.answered();
             let last = before.get(&endpoint.identity);
             self.answered.insert(endpoint.identity.clone(), answered);
-            if waiting > 0
-                && last == Some(&answered)
-                && let Some(silence) = stats.silence(totals, now)
-            {
-                silent.push((endpoint.clone(), waiting, silence));
+            let silence = match waiting > 0 && last == Some(&answered) {
+                true => stats.silence(totals, now),
+                false => None,
+            };
+            match silence {
+                Some(silence) => silent.push((endpoint.clone(), silence)),
+                None => {
+                    others.pods += 1;
+                    others.waiting += waiting;
+                }
             }
         }
-        let found = silent.into_iter().map(|(endpoint, waiting, silence)| {
-            let others = Others {
-                pods: all.pods - 1,
-                waiting: all.waiting.saturating_sub(waiting),
-            };
-            Silent {
-                endpoint,
-                silence,
-                others,
-            }
+        let found = silent.into_iter().map(|(endpoint, silence)| Silent {
+            endpoint,
+            silence,
+            others,
         });
         found.collect()
     }

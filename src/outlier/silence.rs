@@ -3,10 +3,10 @@
 use super::SILENCE;
 use crate::stats::Silence;
 
-/// The rest of a set in which one pod is silent.
+/// The rest of a set in which pods are silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Others {
-    /// Pods that get traffic, the silent one not counted.
+    /// Pods that get traffic, those that are silent not counted.
     pub pods: u64,
     /// Requests that wait for them.
     pub waiting: u64,

@@ -60,9 +60,9 @@ fn a_pod_that_answers_nobody_is_ejected_while_its_requests_wait() {
     let now = Instant::now();
     let mut detector = Detector::default();
     let (few, others) = silence(4);
-    assert!(!detector.hear_silence(&id(1), few, others, now));
+    assert!(!detector.hear_silence(&id(1), few, others, 3, now));
     let (enough, others) = silence(5);
-    assert!(detector.hear_silence(&id(1), enough, others, now));
+    assert!(detector.hear_silence(&id(1), enough, others, 3, now));
     assert_eq!(
         detector.verdict(&id(1)),
         Verdict::Ejected {
@@ -70,9 +70,9 @@ fn a_pod_that_answers_nobody_is_ejected_while_its_requests_wait() {
             cause: Cause::Unanswered { waiting: 5 }
         }
     );
-    assert!(!detector.hear_silence(&id(1), enough, others, now));
+    assert!(!detector.hear_silence(&id(1), enough, others, 3, now));
     // One of three is all that may be left out.
-    assert!(!detector.hear_silence(&id(2), enough, others, now));
+    assert!(!detector.hear_silence(&id(2), enough, others, 3, now));
     assert_eq!(detector.verdict(&id(2)), Verdict::Healthy);
 }
 
@@ -82,10 +82,10 @@ fn on_trial_for_silence_one_request_that_waits_is_enough() {
     let mut detector = Detector::default();
     let (enough, others) = silence(5);
     let (one, _) = silence(1);
-    detector.hear_silence(&id(1), enough, others, now);
+    detector.hear_silence(&id(1), enough, others, 3, now);
     let then = after(now, 1);
     detector.expire(then);
-    assert!(detector.hear_silence(&id(1), one, others, then));
+    assert!(detector.hear_silence(&id(1), one, others, 3, then));
     assert_eq!(
         detector.verdict(&id(1)),
         Verdict::Ejected {
@@ -98,7 +98,7 @@ fn on_trial_for_silence_one_request_that_waits_is_enough() {
     let mut detector = Detector::default();
     let until = eject(&mut detector, 1, now);
     detector.expire(until);
-    assert!(!detector.hear_silence(&id(1), one, others, until));
+    assert!(!detector.hear_silence(&id(1), one, others, 3, until));
 }
 
 #[test]
@@ -108,5 +108,5 @@ fn where_failures_in_a_row_eject_nobody_silence_does_not_either() {
         ..Ejection::default()
     });
     let (enough, others) = silence(100);
-    assert!(!detector.hear_silence(&id(1), enough, others, Instant::now()));
+    assert!(!detector.hear_silence(&id(1), enough, others, 3, Instant::now()));
 }

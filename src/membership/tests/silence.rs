@@ -43,6 +43,41 @@ fn a_pod_that_answers_nobody_is_left_out_while_its_requests_wait() {
     assert_eq!(scene.metrics.ejections(Rule::Silence, Flag::Ut), 1);
 }
 
+/// As with a node, which takes all its pods along.
+#[test]
+fn pods_that_fall_silent_together_are_left_out_together() {
+    let start = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2, 3, 4]));
+    look(&mut scene, start, 0);
+    for pod in [0, 1] {
+        let silent = scene.now().members[pod].stats.clone();
+        for _ in 0..5 {
+            silent.wait(0, start + std::time::Duration::from_secs(1), 0);
+        }
+    }
+    scene.answer(2, 5);
+    scene.answer(3, 5);
+    look(&mut scene, start, 1);
+    assert_eq!(scene.picked(), [2, 3]);
+}
+
+#[test]
+fn where_those_that_still_answer_have_as_much_in_hand_the_service_is_slow() {
+    let start = Instant::now();
+    let mut scene = Scene::of(ready(&[1, 2, 3, 4]));
+    look(&mut scene, start, 0);
+    for pod in 0..4 {
+        let slow = scene.now().members[pod].stats.clone();
+        for _ in 0..5 {
+            slow.wait(0, start + std::time::Duration::from_secs(1), 0);
+        }
+    }
+    scene.answer(2, 5);
+    scene.answer(3, 5);
+    look(&mut scene, start, 1);
+    assert_eq!(scene.picked(), [0, 1, 2, 3]);
+}
+
 #[test]
 fn a_pod_that_has_answered_another_worker_since_the_last_look_is_not_silent() {
     let start = Instant::now();
