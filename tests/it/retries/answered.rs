@@ -10,7 +10,7 @@ use super::{KIB, MIB, request};
 use crate::support::client::{get, post};
 use crate::support::http2::{self, Exchange, call};
 use crate::support::pod::Session;
-use crate::support::{Pod, Sidecar, manners};
+use crate::support::{Pod, Sidecar, eventually, manners};
 
 const BUSY: &str =
     "HTTP/1.1 503 Busy\r\nx-pod: a\r\nx-why: queue\r\ncontent-length: 5\r\n\r\nbusy\n";
@@ -142,8 +142,10 @@ async fn a_response_with_a_long_or_slow_rest_is_left_with_its_connection() {
                 record.connections >= 1 && record.open == 0
             })
             .await;
-        let state = sidecar.state_of(&pods[0]).await;
-        assert_eq!(state["in_flight"], 0, "{state}");
+        eventually("nothing in flight there", async || {
+            (sidecar.state_of(&pods[0]).await["in_flight"] == 0).then_some(())
+        })
+        .await;
     }
 }
 

@@ -164,10 +164,11 @@ impl Pod {
             .task
             .take()
             .unwrap_or_else(|| panic!("{} is dead already", self.name));
+        // Before the port is free for anybody else.
+        self.closed = Some(bound(self.address));
         task.abort();
         // Its sockets are closed once the task is gone.
         let _ = task.await;
-        self.closed = Some(bound(self.address));
     }
 
     fn listen(&mut self, backlog: u32) -> TcpListener {
@@ -221,8 +222,9 @@ impl Drop for Pod {
 /// A socket that has its port, and nobody else does.
 fn bound(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
-    // For one that is bound again while connections of its past are still known to the kernel.
+    // For one that is bound again while connections of its past are still known to the kernel, or its listener is there.
     socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
     socket.bind(address).unwrap();
     socket
 }
