@@ -159,7 +159,6 @@ impl Balancer {
             State::PeakEwma { decay } => stats.with_latency(PeakEwma::new(*decay, now)),
             _ => stats,
         };
-        let stats = stats.born(now);
         let stats = match self.error_penalty {
             Some(penalty) => stats.with_reports(Reported::new(penalty, now)),
             None => stats,

@@ -63,11 +63,6 @@ impl EndpointStats {
         }
     }
 
-    /// It is on the list since that moment, where the clock is handed in.
-    pub fn born(self, now: Instant) -> Self {
-        Self { born: now, ..self }
-    }
-
     /// With a moving average of its latency.
     #[must_use]
     pub fn with_latency(self, latency: PeakEwma) -> Self {
