@@ -108,9 +108,7 @@ pub fn warnings(pod: &Value, namespace: Option<&str>, installation: &Installatio
     let Ok(Some(request)) = request::read(pod) else {
         return Vec::new();
     };
-    let own = own_namespace(pod);
-    let namespace = own.as_deref().or(namespace);
-    let Ok(listeners) = Listeners::of(&request, namespace, &installation.cluster_domain) else {
+    let Ok(listeners) = listeners(pod, &request, namespace, installation) else {
         return Vec::new();
     };
     let mode = request.sidecar.unwrap_or(installation.sidecar);
@@ -142,10 +140,16 @@ fn bounded(problems: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The namespace that the pod says itself.
-fn own_namespace(pod: &Value) -> Option<String> {
-    let name = pod.pointer("/metadata/namespace")?.as_str()?;
-    (!name.is_empty()).then(|| name.to_owned())
+/// What a pod asks for, in the namespace that it says itself or else in the one given.
+fn listeners(
+    pod: &Value,
+    request: &Request,
+    namespace: Option<&str>,
+    installation: &Installation,
+) -> Result<Listeners, Refusal> {
+    let own = pod.pointer("/metadata/namespace").and_then(Value::as_str);
+    let namespace = own.filter(|own| !own.is_empty()).or(namespace);
+    Listeners::of(request, namespace, &installation.cluster_domain)
 }
 
 /// `pod` holds no injection.
@@ -155,9 +159,7 @@ fn put_in(
     namespace: Option<&str>,
     installation: &Installation,
 ) -> Result<(), Refusal> {
-    let own = own_namespace(pod);
-    let namespace = own.as_deref().or(namespace);
-    let listeners = Listeners::of(request, namespace, &installation.cluster_domain)?;
+    let listeners = listeners(pod, request, namespace, installation)?;
     let mode = request.sidecar.unwrap_or(installation.sidecar);
     let resources = request.resources.over(&installation.resources);
     if let Some(refusal) = Refusal::of(&clash::find(pod, &listeners, mode, &resources)) {

@@ -29,8 +29,17 @@ pub(super) fn spec(pod: &mut Value) -> Option<&mut Map<String, Value>> {
 
 /// The elements of a list in the spec; none where there is no list.
 pub(super) fn items<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
-    let list = pod.get("spec").and_then(|spec| spec.get(list));
-    list.and_then(Value::as_array).into_iter().flatten()
+    let spec = pod.get("spec").into_iter();
+    spec.flat_map(move |spec| entries(spec, list))
+}
+
+/// What is in a list of an object, such as a container's variables.
+pub(super) fn entries<'a>(
+    object: &'a Value,
+    list: &str,
+) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let list = object.get(list).and_then(Value::as_array);
+    list.into_iter().flatten()
 }
 
 /// All containers but ephemeral ones, with those that run before the app first.

@@ -115,12 +115,12 @@ fn whole(word: &str) -> Option<&str> {
 
 /// Where a container may have a name, in words, and the texts there.
 fn places(container: &Value) -> Vec<(String, Vec<&str>)> {
-    let variables = items(container, "env").filter_map(|variable| {
+    let variables = pod::entries(container, "env").filter_map(|variable| {
         let value = variable.get("value")?.as_str()?;
         Some((format!("in variable {}", pod::name(variable)), vec![value]))
     });
     let lists = ["command", "args"].map(|key| {
-        let texts = items(container, key).filter_map(Value::as_str);
+        let texts = pod::entries(container, key).filter_map(Value::as_str);
         (format!("in its {key}"), texts.collect())
     });
     variables.chain(lists).collect()
@@ -130,9 +130,4 @@ fn places(container: &Value) -> Vec<(String, Vec<&str>)> {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let in_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     text.split(move |c| !in_name(c))
-}
-
-fn items<'a>(container: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    let list = container.get(key).and_then(Value::as_array);
-    list.into_iter().flatten()
 }

@@ -61,10 +61,18 @@ mod tests {
 
     use super::*;
 
+    /// Through counts of usable pods and of all: whether each changes it, and whether it is on then.
+    fn goes(threshold: Threshold, steps: &[(usize, usize, bool, bool)]) {
+        let mut guard = PanicGuard::new(threshold);
+        for &(usable, pods, changed, panics) in steps {
+            assert_eq!(guard.settle(usable, pods), changed, "{usable} of {pods}");
+            assert_eq!(guard.panics(), panics, "{usable} of {pods}");
+        }
+    }
+
     #[test]
     fn a_panic_begins_below_the_threshold_and_ends_at_it() {
-        let mut guard = PanicGuard::new(Threshold::Percent(50));
-        for (usable, pods, changed, panics) in [
+        let steps = [
             (0, 0, false, false),
             (2, 4, false, false),
             (1, 4, true, true),
@@ -73,16 +81,13 @@ mod tests {
             (3, 5, true, false),
             (4, 9, true, true),
             (0, 0, true, false),
-        ] {
-            assert_eq!(guard.settle(usable, pods), changed, "{usable} of {pods}");
-            assert_eq!(guard.panics(), panics, "{usable} of {pods}");
-        }
+        ];
+        goes(Threshold::Percent(50), &steps);
     }
 
     #[test]
     fn where_one_pod_is_enough_a_panic_lasts_while_there_is_none() {
-        let mut guard = PanicGuard::new(Threshold::OnePod);
-        for (usable, pods, changed, panics) in [
+        let steps = [
             (0, 0, false, false),
             (1, 1000, false, false),
             (0, 1000, true, true),
@@ -90,10 +95,8 @@ mod tests {
             (1, 1, true, false),
             (0, 2, true, true),
             (0, 0, true, false),
-        ] {
-            assert_eq!(guard.settle(usable, pods), changed, "{usable} of {pods}");
-            assert_eq!(guard.panics(), panics, "{usable} of {pods}");
-        }
+        ];
+        goes(Threshold::OnePod, &steps);
     }
 
     proptest! {
